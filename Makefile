@@ -1,0 +1,51 @@
+# Two commands set everything up by themselves: `make demo` and `make test`. They need Python 3.11-3.13 and make.
+PYTHON ?= python3
+VENV   := .venv
+BIN    := $(VENV)/bin
+ARGS   ?=
+# Tests wait for servers and clocks more than they compute, so more workers than cores.
+WORKERS ?= 4
+
+.PHONY: demo test test-quick lint types tiny-model clean help
+
+help:
+	@echo "make demo        the whole pipeline on a drawn doorstep, no camera needed   (ARGS='--for 60s --json')"
+	@echo "make test        every test"
+	@echo "make test-quick  the tests under ten seconds"
+	@echo "make lint        ruff, mypy, import-linter"
+	@echo "make tiny-model  rebuild the demo's vision model from nothing (about 90 minutes)"
+
+$(VENV)/python.stamp:
+	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v < (3, 14))' \
+	  || { echo "camscribe needs Python 3.11, 3.12 or 3.13; '$(PYTHON)' is $$($(PYTHON) -V 2>&1). Name another: make PYTHON=python3.12"; exit 1; }
+	@$(PYTHON) -m venv $(VENV) || { echo "Could not make $(VENV). On Debian and Ubuntu: sudo apt install python3-venv"; exit 1; }
+	@touch $@
+
+$(VENV)/run.stamp: $(VENV)/python.stamp pyproject.toml
+	@echo "Installing camscribe into $(VENV) (once; one to five minutes) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
+	@touch $@
+
+$(VENV)/dev.stamp: $(VENV)/run.stamp
+	@echo "Installing the test tools into $(VENV) (once) …"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev
+	@touch $@
+
+demo: $(VENV)/run.stamp
+	@$(BIN)/camscribe demo $(ARGS)
+
+test: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -n $(WORKERS) $(ARGS)
+
+test-quick: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(ARGS)
+
+lint: $(VENV)/dev.stamp
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+clean:
+	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

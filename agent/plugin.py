@@ -1,0 +1,288 @@
+"""All a plugin author imports: the contracts of the plugin kinds, and the records they deal in.
+
+A plugin is a class that subclasses ``Source[MyConfig]``, ``Captioner[MyConfig]`` or ``Output[MyConfig]``, where
+``MyConfig`` is a ``PluginConfig``. It is found through an entry point (group ``camscribe.sources``,
+``camscribe.captioners`` or ``camscribe.outputs``) or as a .py file in the config's ``plugins_dir``; its name is the
+entry point's name or the file's.
+
+What the agent does, so that no plugin has to: schedules, queues, retries, back-off, deadlines, counters, the journal.
+"""
+
+from __future__ import annotations
+
+import logging
+from abc import ABC, abstractmethod
+from collections.abc import AsyncIterator, Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar, get_args, get_origin
+from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, SecretStr, ValidationInfo
+
+from agent.errors import (
+    CamscribeError,
+    CaptionUnavailable,
+    CommandRefused,
+    Failure,
+    FrameUnavailable,
+    Misconfigured,
+    ObservationRefused,
+    OutputUnavailable,
+)
+from agent.values import (
+    Answer,
+    CameraState,
+    Caption,
+    CaptionRequest,
+    Delivery,
+    Frame,
+    Geometry,
+    ModelView,
+    Moment,
+    Observation,
+    Pixels,
+)
+
+__all__ = [
+    "Answer",
+    "CameraInfo",
+    "CameraState",
+    "CamscribeError",
+    "Caption",
+    "CaptionRequest",
+    "CaptionUnavailable",
+    "Captioner",
+    "CommandRefused",
+    "ConfigPath",
+    "Context",
+    "Delivery",
+    "Failure",
+    "Frame",
+    "FrameUnavailable",
+    "Geometry",
+    "Home",
+    "HomeState",
+    "Misconfigured",
+    "ModelView",
+    "Moment",
+    "Observation",
+    "ObservationRefused",
+    "Output",
+    "OutputUnavailable",
+    "Pixels",
+    "Plugin",
+    "PluginConfig",
+    "SecretStr",
+    "SecretUrl",
+    "Source",
+]
+
+
+class PluginConfig(BaseModel):
+    """What config.yaml may say for one plugin. Every field has a ``description``; secrets are SecretStr or SecretUrl.
+
+    The validation, the JSON schema and the documentation's table all come from this one declaration.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+class SecretUrl(SecretStr):
+    """A URL that may hold a password. ``str()`` and ``repr()`` mask it; ``get_secret_value()`` is the whole.
+
+    User names, passwords and query values are masked; so is everything behind the host where ``path_is_secret`` (a
+    webhook's path is its key).
+    """
+
+    path_is_secret: ClassVar[bool] = False
+
+    def _display(self) -> str:
+        return mask_url(self.get_secret_value(), path=self.path_is_secret)
+
+
+def mask_url(url: str, *, path: bool = False) -> str:
+    """``rtsp://viewer:pw@host/s?key=1`` as ``rtsp://***@host/s?key=***``. Splits at the last ``@`` of the address."""
+    scheme, found, rest = url.partition("://")
+    if not found:
+        return "***"
+    credentials, at, rest = rest.rpartition("@")
+    split = urlsplit(f"x://{rest}")
+    query = urlencode([(key, "***") for key, _ in parse_qsl(split.query, keep_blank_values=True)], safe="*")
+    shown = urlunsplit(("", split.netloc, "/***" if path and split.path not in ("", "/") else split.path, query, ""))
+    return f"{scheme}:{'//' + ('***@' if at else '') + shown.removeprefix('//')}"
+
+
+def _in_config_folder(path: Path, info: ValidationInfo) -> Path:
+    folder = (info.context or {}).get("folder", Path())
+    return Path(folder, path.expanduser())
+
+
+ConfigPath = Annotated[Path, AfterValidator(_in_config_folder)]
+"""A path in config.yaml: ``~`` is expanded, a relative one counts from the config file's folder."""
+
+C = TypeVar("C", bound=PluginConfig)
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """What the agent tells a plugin about its place."""
+
+    name: str
+    """The camera's id, the captioner's name or the output's name, as config.yaml has it."""
+    log: logging.Logger
+    data_dir: Path
+    """Where this plugin may keep files between runs."""
+    runtime_dir: Path
+    """A 0700 folder for sockets; gone after the run. Its path is short enough for socket names up to 30 bytes."""
+    report: Callable[[CameraState, str], None] = lambda _state, _detail: None
+    """Sources: tell the state the camera is in and a sentence about it. On the event loop's thread only."""
+    long_edge: int = 1280
+    """Sources: nobody needs a frame with a longer edge than this, so scale down where that is cheap."""
+    home: Home | None = None
+
+
+class Plugin(ABC, Generic[C]):
+    """A plugin has a config model and a context, and does nothing in its constructor but keep them."""
+
+    Config: ClassVar[type[PluginConfig]] = PluginConfig
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        for base in getattr(cls, "__orig_bases__", ()):
+            for argument in get_args(base) if get_origin(base) else ():
+                if isinstance(argument, type) and issubclass(argument, PluginConfig):
+                    cls.Config = argument
+
+    def __init__(self, config: C, context: Context) -> None:
+        self.config = config
+        self.context = context
+        self.log = context.log
+
+
+class Source(Plugin[C]):
+    """A camera's driver: hands out fresh frames."""
+
+    schemes: ClassVar[tuple[str, ...]] = ()
+    """What ``source:`` may begin with in its short form to mean this plugin: ``("rtsp", "rtsps")``."""
+
+    @classmethod
+    def from_short(cls, text: str) -> Mapping[str, Any]:
+        """The options that the short form (``source: rtsp://…``) stands for; a URL by default."""
+        return {"url": text}
+
+    async def run(self) -> None:
+        """Keep the connection, where there is one. Started once, cancelled at the end; returning early is fine.
+
+        An outage is not the end of it: reconnect in here, forever, with back-off, and tell ``self.context.report``.
+        """
+
+    @abstractmethod
+    async def take(self, timeout: float) -> Frame:
+        """A frame that was taken after this call began, within ``timeout`` seconds.
+
+        Raises FrameUnavailable: why not. Never called twice at once. Native calls that block run in a thread.
+        """
+
+
+class Captioner(Plugin[C]):
+    """A vision-language model: turns a picture and a prompt into words."""
+
+    async def run(self) -> None:
+        """Keep the engine alive, where there is one. Started once, cancelled at the end.
+
+        Raises Misconfigured at the first start only: the model can't work as configured.
+        """
+
+    @property
+    @abstractmethod
+    def view(self) -> ModelView:
+        """The picture the model wants."""
+
+    @property
+    def model(self) -> str:
+        """The model's name, for the record."""
+        return type(self).__name__
+
+    async def ready(self, timeout: float) -> None:
+        """Wait until ``caption`` can work. Raises CaptionUnavailable after ``timeout`` seconds."""
+
+    @abstractmethod
+    async def caption(self, request: CaptionRequest) -> Caption:
+        """Raises CaptionUnavailable. Called at most ``slots`` times at once."""
+
+    slots: int = 1
+
+
+class Output(Plugin[C]):
+    """Tells somebody. One coroutine: see ``deliver``."""
+
+    unavailable: ClassVar[tuple[type[BaseException], ...]] = ()
+    """The client library's own exceptions that mean 'the target can't be reached just now'."""
+
+    @property
+    def home(self) -> Home:
+        """The cameras and the agent themselves, for an output that speaks for the home as well."""
+        assert self.context.home is not None
+        return self.context.home
+
+    @abstractmethod
+    async def deliver(self, deliveries: AsyncIterator[Delivery]) -> None:
+        """Connect, send each delivery, and return when ``deliveries`` ends (the agent is stopping).
+
+        Asking for the next delivery confirms the last one. Raise OutputUnavailable, or let one of ``unavailable`` out:
+        the agent backs off and calls again with the unconfirmed delivery first. Raise ObservationRefused: this one is
+        given up. Each send has a deadline that the agent owns; it cancels.
+        """
+
+
+@dataclass(frozen=True, slots=True)
+class CameraInfo:
+    """A camera as the home knows it."""
+
+    id: str
+    name: str
+    area: str | None
+    online: bool
+    state: CameraState
+    since: Moment
+    problem: str | None
+    """A sentence, where something is wrong."""
+    enabled: bool
+    every: float | None
+    """Seconds between scheduled looks, or None (cron, or none)."""
+    prompt: str
+    last: Observation | None
+    """The last good look."""
+
+
+@dataclass(frozen=True, slots=True)
+class HomeState:
+    """The agent as the home knows it."""
+
+    version: str
+    engine: str
+    """``ready``, ``starting``, ``failed: …``: the default captioner's state."""
+    captions_per_minute: float
+    queued: int
+    """Frames that wait for the captioner."""
+    dropped: int
+    """Frames overtaken by fresher ones since the start."""
+    cameras: Mapping[str, CameraInfo]
+
+
+class Home(Protocol):
+    """What an output that speaks for the home (discovery, availability, commands) may ask."""
+
+    @property
+    def state(self) -> HomeState:
+        """The state as it is now."""
+
+    def changes(self) -> AsyncIterator[HomeState]:
+        """The state now, then the latest one whenever something has changed (changes between are skipped)."""
+
+    async def command(self, camera: str, name: str, value: str) -> None:
+        """``look`` (any value), ``enabled`` (ON/OFF), ``every`` (a duration), ``prompt`` (a text).
+
+        Raises CommandRefused.
+        """
