@@ -106,7 +106,7 @@ def mask_url(url: str, *, path: bool = False) -> str:
     scheme, found, rest = url.partition("://")
     if not found:
         return "***"
-    credentials, at, rest = rest.rpartition("@")
+    _, at, rest = rest.rpartition("@")
     split = urlsplit(f"x://{rest}")
     query = urlencode([(key, "***") for key, _ in parse_qsl(split.query, keep_blank_values=True)], safe="*")
     shown = urlunsplit(("", split.netloc, "/***" if path and split.path not in ("", "/") else split.path, query, ""))
