@@ -204,6 +204,18 @@ class Captioner(Plugin[C]):
         """The model's name, for the record."""
         return type(self).__name__
 
+    @property
+    def state(self) -> str:
+        """``ready``, ``starting``, ``failed: …``: for the status, a few words."""
+        return "ready"
+
+    async def check(self) -> str:
+        """For ``camscribe doctor``: a sentence about what is there, without starting or downloading anything.
+
+        Raises Misconfigured.
+        """
+        return f"{self.model} is configured."
+
     async def ready(self, timeout: float) -> None:
         """Wait until ``caption`` can work. Raises CaptionUnavailable after ``timeout`` seconds."""
 

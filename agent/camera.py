@@ -1,0 +1,181 @@
+"""One camera: its source, its looks, and how it is doing."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from agent.clock import Clock
+from agent.config import CameraSettings
+from agent.errors import Failure, FrameUnavailable
+from agent.plugin import Source
+from agent.status import Counters
+from agent.values import CameraState, Frame, Moment, Observation, Reason
+
+if TYPE_CHECKING:
+    from agent.observing import Observer
+
+MOST_ASKED = 8
+"""Looks with different prompts that may wait for one camera; more are refused, so that nothing grows without bound."""
+GRACE = 0.5
+"""Seconds a source may overrun its timeout before it is cancelled."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Look:
+    """A look that is due: by schedule (``answer`` is None), or because somebody waits for the answer."""
+
+    reason: Reason
+    prompt: str
+    began: Moment
+    answer: asyncio.Future[Observation] | None = None
+
+
+class TooManyLooks(Exception):
+    """Somebody asks faster than the camera can answer."""
+
+
+class Camera:
+    """Takes frames, one at a time, and hands them on; never waits for a caption.
+
+    ``hand_over`` gets each (look, frame); ``observer`` gets the looks that fail.
+    """
+
+    def __init__(  # everything a camera needs, named at its one call
+        self,
+        settings: CameraSettings,
+        source: Source[Any],
+        *,
+        hand_over: Callable[[Camera, Look, Frame], None],
+        observer: Observer,
+        clock: Clock,
+        counters: Counters,
+        changed: Callable[[], None],
+    ) -> None:
+        self.id = settings.id
+        self.settings = settings
+        self.source = source
+        self.enabled = settings.enabled
+        self.every = settings.every
+        self.prompt = settings.prompt
+        self.state = CameraState.STARTING
+        self.since = clock.now()
+        self.problem: str | None = None
+        self.last_good: Observation | None = None
+        self.online = True
+        self._hand_over = hand_over
+        self._observer = observer
+        self._clock = clock
+        self._counters = counters
+        self._changed = changed
+        self._log = logging.getLogger(f"camscribe.camera.{self.id}")
+        self._scheduled: Look | None = None
+        self._asked: list[Look] = []
+        self._due = asyncio.Event()
+
+    def due(self, reason: Reason = "schedule") -> None:
+        """A look by schedule. One that is still waiting to begin takes this one's place too."""
+        if not self.enabled:
+            return
+        if self._scheduled is not None:
+            self._counters.add("looks_merged_total", camera=self.id)
+            return
+        self._scheduled = Look(reason, self.prompt, self._clock.now())
+        self._due.set()
+
+    def ask(self, reason: Reason, prompt: str | None = None) -> asyncio.Future[Observation]:
+        """A look that somebody waits for: it goes first and always answers. Two alike share one result."""
+        prompt = prompt or self.prompt
+        look = next((look for look in self._asked if look.prompt == prompt), None)
+        if look is None:
+            if len(self._asked) >= MOST_ASKED:
+                raise TooManyLooks
+            look = Look(reason, prompt, self._clock.now(), asyncio.get_running_loop().create_future())
+            self._asked.append(look)
+            self._due.set()
+        assert look.answer is not None
+        return asyncio.shield(look.answer)  # one who gives up waiting must not take the answer from the others
+
+    def again(self, look: Look) -> None:
+        """The look's frame grew too old in the queue: take another one."""
+        self._counters.add("frames_dropped_total", reason="stale", camera=self.id)
+        if look.answer is None:
+            self._scheduled = self._scheduled or look
+        else:
+            self._asked.insert(0, look)
+        self._due.set()
+
+    async def run(self) -> None:
+        """Serve the looks, one frame at a time."""
+        while True:
+            await self._due.wait()
+            self._due.clear()
+            looks = [*self._asked, *([self._scheduled] if self._scheduled else [])]
+            self._asked.clear()
+            self._scheduled = None
+            try:
+                frame = await self._take()
+            except FrameUnavailable as error:
+                for look in looks:
+                    await self._observer.failed(self, look, error.kind, str(error))
+                continue
+            for look in looks:
+                self._hand_over(self, look, frame)
+
+    async def _take(self) -> Frame:
+        timeout = self.settings.timeout
+        try:
+            async with asyncio.timeout(timeout + GRACE):
+                frame = await self.source.take(timeout)
+        except FrameUnavailable:
+            raise
+        except TimeoutError:
+            raise FrameUnavailable(
+                Failure.TIMEOUT, f"The camera gave no picture within {timeout:g} s. Is it switched on and reachable?"
+            ) from None
+        except Exception as error:
+            self._log.exception("the source of %s has a bug", self.id)
+            self._counters.add("bugs_total", part=f"camera {self.id}")
+            raise FrameUnavailable(
+                Failure.INTERNAL, f"The source failed in a way it should not ({type(error).__name__}); see the log."
+            ) from error
+        age = self.age(frame)
+        if age > self.settings.max_age:
+            raise FrameUnavailable(
+                Failure.STALE, f"The newest picture is {age:.0f} s old (max_age is {self.settings.max_age:g} s)."
+            )
+        return frame
+
+    def age(self, frame: Frame) -> float:
+        """Seconds since the frame was taken."""
+        return self._clock.now().monotonic - frame.taken.monotonic
+
+    def pending(self) -> list[Look]:
+        """The asked-for looks that no frame has been taken for yet, at the end."""
+        return list(self._asked)
+
+    def report(self, state: CameraState, detail: str) -> None:
+        """The source says what it is doing."""
+        if (state, detail or None) == (self.state, self.problem):
+            return
+        if state != self.state:
+            self._log.debug("%s: %s. %s", self.id, state.value, detail)
+            self.state, self.since = state, self._clock.now()
+        self.problem = detail or None
+        self._changed()
+
+    def looked(self, observation: Observation) -> None:
+        """A look ended: the camera is online if it gave a picture, whatever the captioner made of it."""
+        if observation.error is None:
+            self.last_good = observation
+        online = observation.error is None or observation.picture is not None
+        if not online and observation.error is not None:
+            self.problem = observation.error.message
+        elif self.problem and online:
+            self.problem = None
+        if online != self.online:
+            self.online = online
+        self._changed()

@@ -1,0 +1,239 @@
+"""The command line: thin, calls in. Exit 0 done, 1 failed, 2 wrong use or config."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import logging
+import os
+import signal
+import sys
+from collections.abc import Coroutine
+from importlib.metadata import version
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from rich.console import Console
+
+from agent import control, logs
+from agent import doctor as doctor_
+from agent.app import ASKED_WITHIN, App, CamerasStuck, first_of
+from agent.config import Config, find, json_schema, load, parse_duration
+from agent.demo import Demo
+from agent.errors import Misconfigured
+from agent.registry import Registry
+from agent.runtime import control_socket
+from agent.values import Observation
+
+app = typer.Typer(
+    name="camscribe",
+    help="Watches your cameras with a vision-language model on your own machine, and tells your home what it sees.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+log = logging.getLogger("camscribe")
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option("--config", "-c", help="The config file. Else $CAMSCRIBE_CONFIG, ./config.yaml, your config folder."),
+]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print JSON, for programs.")]
+VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Tell what happens inside (DEBUG).")]
+
+
+def main() -> None:
+    """The console script."""
+    app()
+
+
+def _show_version(wanted: bool) -> None:
+    if wanted:
+        print(f"camscribe {version('camscribe')}")
+        raise typer.Exit
+
+
+@app.callback()
+def _root(
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_show_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    pass
+
+
+@app.command()
+def demo(
+    for_: Annotated[str | None, typer.Option("--for", help="Stop after this long, e.g. 60s. Else Ctrl-C.")] = None,
+    json_: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """The whole pipeline with no camera and no download: a drawn doorstep, captioned by a tiny bundled model.
+
+    Example: camscribe demo --for 60s
+    """
+    show = Demo(_duration(for_), as_json=json_, verbose=verbose)
+    raise typer.Exit(_serve(show.config, show.run, level="DEBUG" if verbose else show.level, as_json=json_))
+
+
+@app.command()
+def run(config: ConfigOption = None, verbose: VerboseOption = False) -> None:
+    """The service, in the foreground. SIGTERM or Ctrl-C stops it.
+
+    Example: camscribe run --config /etc/camscribe/config.yaml
+    """
+    settings = _load(config)
+
+    async def service(stop: asyncio.Event) -> None:
+        await App(settings).run(stop)
+
+    level = os.environ.get("CAMSCRIBE_LOG_LEVEL", "INFO").upper()
+    raise typer.Exit(_serve(settings, service, level="DEBUG" if verbose else level))
+
+
+@app.command()
+def check(config: ConfigOption = None) -> None:
+    """Validate the config without starting anything. Exit 2 and a line for each fault.
+
+    Example: camscribe check --config config.yaml
+    """
+    settings = _load(config)
+    cameras, outputs = len(settings.cameras), len(settings.outputs)
+    print(f"{settings.path}: good. {_count(cameras, 'camera')}, {_count(outputs, 'output')}.")
+
+
+@app.command()
+def look(
+    camera: Annotated[str, typer.Argument(help="The camera's id in config.yaml.")],
+    prompt: Annotated[
+        str | None, typer.Option("--prompt", "-p", help="Ask this instead of the camera's prompt.")
+    ] = None,
+    config: ConfigOption = None,
+    json_: JsonOption = False,
+    verbose: VerboseOption = False,
+) -> None:
+    """One observation now, printed: asks the running service, or looks by itself where none runs.
+
+    Example: camscribe look front_door --prompt "Is there a package on the step?"
+    """
+    settings = _load(config)
+    if camera not in settings.cameras:
+        _stop(f"There is no camera '{camera}' in {settings.path}. There is: {', '.join(settings.cameras)}.")
+    logs.configure("DEBUG" if verbose else "WARNING", secrets=settings.secrets)
+    observation = _run(_look(settings, camera, prompt, quiet=json_))
+    if json_:
+        print(observation.model_dump_json())
+    elif observation.error is None:
+        print(observation.caption)
+    else:
+        print(f"No caption ({observation.error.kind.value}): {observation.error.message}", file=sys.stderr)
+    raise typer.Exit(1 if observation.error else 0)
+
+
+async def _look(settings: Config, camera: str, prompt: str | None, *, quiet: bool) -> Observation:
+    request = {"do": "look", "camera": camera, "prompt": prompt}
+    try:
+        reply = await control.ask(control_socket(settings.data_dir), request, ASKED_WITHIN)
+    except control.NotRunning:
+        console = Console(stderr=True, quiet=quiet)
+        with console.status("No service runs here: starting the engine for one look …"):
+            return await App(settings).look(camera, prompt)
+    if "error" in reply:
+        _stop(str(reply["error"]), 1)
+    return Observation.model_validate(reply["observation"])
+
+
+@app.command()
+def schema(config: ConfigOption = None) -> None:
+    """Print the config's JSON schema, with the options of every installed plugin.
+
+    Example: camscribe schema > camscribe.schema.json
+    """
+    registry = _load(config).registry if config else Registry.discover(None)
+    print(json.dumps(json_schema(registry), indent=2, ensure_ascii=False))
+
+
+@app.command()
+def doctor(config: ConfigOption = None, json_: JsonOption = False) -> None:
+    """What is installed, which cameras and outputs answer, and what to do about each fault. Exit 1 if there is one.
+
+    Example: camscribe doctor
+    """
+    logs.configure("CRITICAL")
+    findings = _run(doctor_.examine(config))
+    if json_:
+        print(json.dumps([finding.as_json() for finding in findings], indent=2, ensure_ascii=False))
+    else:
+        doctor_.show(findings, Console())
+    raise typer.Exit(0 if all(finding.good for finding in findings) else 1)
+
+
+def _load(path: Path | None) -> Config:
+    try:
+        return load(find(path, os.environ), os.environ)
+    except Misconfigured as error:
+        _stop(str(error))
+
+
+def _stop(message: str, code: int = 2) -> Any:
+    print(message, file=sys.stderr)
+    raise typer.Exit(code)
+
+
+def _run(work: Coroutine[Any, Any, Any]) -> Any:
+    try:
+        return asyncio.run(work)
+    except Misconfigured as error:
+        _stop(str(error))
+    except BaseExceptionGroup as group:
+        found = first_of(group, Misconfigured)
+        if found is None:
+            raise
+        _stop(str(found))
+    except KeyboardInterrupt:
+        raise typer.Exit(1) from None
+
+
+def _serve(settings: Config, service: Any, *, level: str, as_json: bool = False) -> int:
+    """Run a service until a signal; the exit status tells the truth: 0 asked to stop, 1 crash, 2 config."""
+    logs.configure(level, as_json=as_json, secrets=settings.secrets)
+
+    async def serve() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await service(stop)
+
+    try:
+        asyncio.run(serve())
+    except Misconfigured as error:
+        log.error("%s", error)
+        return 2
+    except BaseExceptionGroup as group:
+        if found := first_of(group, Misconfigured):
+            log.error("%s", found)
+            return 2
+        if stuck := first_of(group, CamerasStuck):
+            log.error("%s", stuck)
+            return 1
+        log.critical("camscribe crashed: a bug", exc_info=group)
+        return 1
+    except Exception:
+        log.critical("camscribe crashed: a bug", exc_info=True)
+        return 1
+    return 0
+
+
+def _duration(text: str | None) -> float | None:
+    try:
+        return parse_duration(text) if text else None
+    except ValueError:
+        _stop(f"--for '{text}': write a duration such as 60s or 5m.")
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'' if number == 1 else 's'}"

@@ -1,0 +1,61 @@
+"""``camscribe demo``: the same service as ever, on an embedded config: a drawn doorstep and the tiny bundled model."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+
+from agent.app import App
+from agent.config import Config, parse
+
+EVERY = "2s"
+
+
+def _embedded(data_dir: Path) -> dict[str, Any]:
+    return {
+        "model": {"preset": "tiny"},
+        "cameras": {
+            "doorstep": {
+                "source": "demo",
+                "every": EVERY,
+                "prompt": "Describe the image.",
+            },
+        },
+        "outputs": {},
+        "data_dir": str(data_dir),
+    }
+
+
+class Demo:
+    """The demo's config and its run. With ``as_json``, observations are JSON lines on stdout, the log JSON on stderr."""
+
+    def __init__(self, seconds: float | None, *, as_json: bool, verbose: bool) -> None:
+        self._seconds = seconds
+        self._folder = Path(tempfile.mkdtemp(prefix="camscribe-demo-"))
+        embedded = _embedded(self._folder)
+        embedded["outputs"]["terminal"] = {"use": "log", "format": "json" if as_json else "text"}
+        self.config: Config = parse(embedded)
+        self.level = "INFO" if as_json or verbose else "WARNING"
+        self._console = Console(stderr=True, quiet=as_json)
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Until ``stop``, or until the time is over."""
+        if not self._console.quiet:
+            self._console.print("A drawn doorstep, captioned by a llama server with a toy model.")
+            self._console.print("It knows nothing but these drawings. Ctrl-C ends it.\n")
+        logging.getLogger("camscribe.source.doorstep").setLevel(logging.INFO)
+        timer = asyncio.get_running_loop().call_later(self._seconds, stop.set) if self._seconds else None
+        try:
+            await App(self.config).run(stop)
+        finally:
+            if timer:
+                timer.cancel()
+            await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
+        sys.stdout.flush()

@@ -1,0 +1,137 @@
+"""The cameras and the agent as the home sees them, and what the home may ask of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from collections.abc import AsyncIterator, Callable, Mapping
+
+from agent.camera import Camera, TooManyLooks
+from agent.clock import Clock
+from agent.config import parse_duration
+from agent.errors import CommandRefused
+from agent.plugin import CameraInfo, HomeState
+from agent.queue import FrameQueue
+from agent.schedule import Schedule, Timing
+from agent.status import Counters
+
+RATE_WINDOW = 60.0
+LONGEST_PROMPT = 4000
+SHORTEST_INTERVAL = 1.0
+
+
+class House:
+    """Implements agent.plugin.Home."""
+
+    def __init__(
+        self,
+        version: str,
+        queues: Mapping[str, FrameQueue],
+        engine: Callable[[], str],
+        clock: Clock,
+        counters: Counters,
+    ) -> None:
+        self.cameras: dict[str, Camera] = {}
+        self.schedule: Schedule | None = None
+        self._version = version
+        self._queues = queues
+        self._engine = engine
+        self._clock = clock
+        self._counters = counters
+        self._captions: deque[float] = deque(maxlen=1000)
+        self._touched = asyncio.Event()
+
+    @property
+    def state(self) -> HomeState:
+        return HomeState(
+            version=self._version,
+            engine=self._engine(),
+            captions_per_minute=self._rate(),
+            queued=sum(len(queue) for queue in self._queues.values()),
+            dropped=sum(
+                self._counters.value("frames_dropped_total", reason="overtaken", camera=c) for c in self.cameras
+            ),
+            cameras={id_: _info(camera) for id_, camera in self.cameras.items()},
+        )
+
+    def touch(self) -> None:
+        """Something has changed."""
+        self._touched.set()
+        self._touched = asyncio.Event()
+
+    def captioned(self) -> None:
+        """For the rate."""
+        self._captions.append(self._clock.now().monotonic)
+
+    def _rate(self) -> float:
+        since = self._clock.now().monotonic - RATE_WINDOW
+        while self._captions and self._captions[0] < since:
+            self._captions.popleft()
+        return float(len(self._captions))
+
+    async def changes(self) -> AsyncIterator[HomeState]:
+        while True:
+            touched = self._touched
+            yield self.state
+            await touched.wait()
+
+    async def command(self, camera: str, name: str, value: str) -> None:
+        target = self.cameras.get(camera)
+        if target is None:
+            raise CommandRefused(f"There is no camera '{camera}'.")
+        commands = {"look": self._look, "enabled": self._enable, "every": self._every, "prompt": self._prompt}
+        if name not in commands:
+            raise CommandRefused(f"A camera has no '{name}' to set; it has {', '.join(commands)}.")
+        commands[name](target, value)
+        self.touch()
+
+    def _look(self, camera: Camera, _value: str) -> None:
+        try:
+            camera.ask("mqtt")
+        except TooManyLooks:
+            raise CommandRefused(f"Too many looks are waiting for '{camera.id}' already.") from None
+
+    def _enable(self, camera: Camera, value: str) -> None:
+        if value not in ("ON", "OFF"):
+            raise CommandRefused("enabled is ON or OFF.")
+        camera.enabled = value == "ON"
+        if not camera.enabled:
+            for queue in self._queues.values():
+                queue.remove(camera.id)
+        self._rearm(camera)
+
+    def _every(self, camera: Camera, value: str) -> None:
+        try:
+            every = parse_duration(value)
+        except ValueError:
+            raise CommandRefused("every is a duration such as 30s, 5m or 1h.") from None
+        if every < SHORTEST_INTERVAL:
+            raise CommandRefused(f"every is at least {SHORTEST_INTERVAL:g}s.")
+        camera.every = every
+        self._rearm(camera)
+
+    def _prompt(self, camera: Camera, value: str) -> None:
+        if not value.strip() or len(value) > LONGEST_PROMPT:
+            raise CommandRefused(f"prompt is a text of 1 to {LONGEST_PROMPT} characters.")
+        camera.prompt = value
+
+    def _rearm(self, camera: Camera) -> None:
+        assert self.schedule is not None
+        cron = camera.settings.cron if camera.every is None else None
+        self.schedule.change(camera.id, Timing(camera.every, cron) if camera.enabled else None)
+
+
+def _info(camera: Camera) -> CameraInfo:
+    return CameraInfo(
+        id=camera.id,
+        name=camera.settings.name,
+        area=camera.settings.area,
+        online=camera.online,
+        state=camera.state,
+        since=camera.since,
+        problem=camera.problem,
+        enabled=camera.enabled,
+        every=camera.every,
+        prompt=camera.prompt,
+        last=camera.last_good,
+    )

@@ -1,0 +1,68 @@
+"""What camscribe says of itself, on stderr: one line a record, text or JSON, never a secret."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import sys
+from collections.abc import Collection
+from datetime import UTC, datetime
+
+from agent.redact import Redactor
+
+_STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+NOISY = ("apscheduler", "httpx", "httpcore", "asyncio", "libav", "PIL", "aiomqtt", "paho", "mqtt")
+"""Libraries whose INFO is our DEBUG."""
+
+
+class _Text(logging.Formatter):
+    """``2026-11-22 18:04:05 WARNING camera.front_door: …``, without the time where journald adds it."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        stamp = "" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s "
+        super().__init__(f"{stamp}%(levelname)-7s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
+        self._redactor = redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        text = self._redactor.redact(super().format(record))
+        # A caption or a server's answer must not write log lines of its own; a traceback may take several.
+        head, *rest = text.split("\n") if record.exc_info else [text.replace("\n", "\\n")]
+        return "\n".join([_printable(head), *(_printable(line) for line in rest)])
+
+
+class _Json(logging.Formatter):
+    """One JSON object a line; what a caller gave in ``extra`` is in it."""
+
+    def __init__(self, redactor: Redactor) -> None:
+        super().__init__()
+        self._redactor = redactor
+
+    def format(self, record: logging.LogRecord) -> str:
+        fields = {
+            "at": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname,
+            "part": record.name,
+            "message": record.getMessage(),
+            **{key: value for key, value in vars(record).items() if key not in _STANDARD},
+        }
+        if record.exc_info:
+            fields["traceback"] = self.formatException(record.exc_info)
+        return self._redactor.redact(json.dumps(fields, ensure_ascii=False, default=str))
+
+
+def _printable(text: str) -> str:
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def configure(level: str = "INFO", *, as_json: bool = False, secrets: Collection[str] = ()) -> None:
+    """Log to stderr from here on. ``secrets`` are replaced wherever they would appear."""
+    redactor = Redactor(secrets)
+    handler = logging.StreamHandler(sys.stderr)
+    handler.setFormatter(_Json(redactor) if as_json else _Text(redactor))
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level)
+    quiet = logging.DEBUG if level == "DEBUG" else logging.WARNING
+    for name in NOISY:
+        logging.getLogger(name).setLevel(quiet)

@@ -1,0 +1,177 @@
+"""How a look becomes an Observation, and which failed looks are worth telling."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import TYPE_CHECKING
+
+import uuid6
+
+from agent.clock import Clock
+from agent.errors import Failure
+from agent.journal import Journal
+from agent.status import Counters
+from agent.values import Caption, Latency, LookError, ModelView, Moment, Observation, PictureFacts, SentFacts
+
+if TYPE_CHECKING:
+    from agent.camera import Camera, Look
+    from agent.picture import Picture
+
+REMIND = 600.0
+"""Seconds after which a failure that goes on is told again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Timing:
+    """The monotonic moments of a look, seconds, as far as it got."""
+
+    taken: Moment
+    handed_over: float
+    """The source gave the frame."""
+    began: float
+    """The captioner's turn came."""
+    encoded: float
+    """The model's picture was ready."""
+
+
+def latency(timing: Timing, caption: Caption | None, finished: float) -> Latency:
+    """Whole milliseconds whose parts add up to the total, exactly."""
+    total = _ms(finished - timing.taken.monotonic)
+    parts = {
+        "capture": _ms(timing.handed_over - timing.taken.monotonic),
+        "queue": _ms(timing.began - timing.handed_over),
+        "encode": _ms(timing.encoded - timing.began),
+        "image": round(caption.image_ms) if caption else 0,
+        "generate": round(caption.generate_ms) if caption else 0,
+    }
+    other = total - sum(parts.values())
+    if other < 0:  # roundings, or an engine whose clock disagrees with ours: the longest part gives
+        longest = max(parts, key=parts.__getitem__)
+        parts[longest] += other
+        other = 0
+    return Latency(**parts, other=other, total=total)
+
+
+def _ms(seconds: float) -> int:
+    return max(0, round(seconds * 1000))
+
+
+def finish_sentence(text: str) -> str:
+    """A caption that hit its limit, cut after its last whole sentence; as it is where there is none."""
+    end = max(text.rfind(mark) for mark in ".!?…")
+    return text[: end + 1] if end > 0 else text
+
+
+class Observer:
+    """Makes the observation of each look, writes it to the journal and answers whoever asked.
+
+    A look that fails is told the first time, when its kind changes, and then every 10 minutes; the repeats between are
+    counted. One that somebody asked for is always told.
+    """
+
+    def __init__(self, journal: Journal, clock: Clock, counters: Counters, told: Callable[[Observation], None]) -> None:
+        self._journal = journal
+        self._clock = clock
+        self._counters = counters
+        self._told = told
+        self._failing: dict[str, tuple[Failure, float, int]] = {}
+        self._log = logging.getLogger("camscribe.looks")
+
+    async def succeeded(  # the facts of one look, named at its one call
+        self,
+        camera: Camera,
+        look: Look,
+        timing: Timing,
+        caption: Caption,
+        captioner: str,
+        shown: Picture,
+        sent: Picture,
+        view: ModelView,
+    ) -> None:
+        now = self._clock.now()
+        text = finish_sentence(caption.text) if caption.truncated else caption.text
+        taken = timing.taken
+        spent = latency(timing, caption, now.monotonic)
+        observation = Observation(
+            id=str(uuid6.uuid7()),
+            camera=camera.id,
+            reason=look.reason,
+            taken_at=taken.wall,
+            finished_at=taken.wall + timedelta(milliseconds=spent.total),
+            caption=text,
+            truncated=caption.truncated,
+            captioner=captioner,
+            model=caption.model,
+            prompt=look.prompt,
+            tokens=caption.tokens,
+            latency_ms=spent,
+            picture=PictureFacts(width=shown.width, height=shown.height, sha256=shown.sha256),
+            sent=SentFacts(width=sent.width, height=sent.height, geometry=view.geometry, sha256=sent.sha256),
+        )
+        self._recovered(camera)
+        await self._tell(camera, look, observation, shown.jpeg)
+
+    async def failed(
+        self,
+        camera: Camera,
+        look: Look,
+        kind: Failure,
+        message: str,
+        timing: Timing | None = None,
+        shown: Picture | None = None,
+    ) -> None:
+        """The look came to nothing. With ``timing`` and ``shown`` where there was a frame but no caption."""
+        now = self._clock.now()
+        self._counters.add("looks_failed_total", camera=camera.id, kind=kind.value)
+        taken = timing.taken if timing else look.began
+        spent = latency(timing or Timing(taken, now.monotonic, now.monotonic, now.monotonic), None, now.monotonic)
+        observation = Observation(
+            id=str(uuid6.uuid7()),
+            camera=camera.id,
+            reason=look.reason,
+            taken_at=taken.wall,
+            finished_at=taken.wall + timedelta(milliseconds=spent.total),
+            caption=None,
+            error=LookError(kind=kind, message=message),
+            prompt=look.prompt,
+            latency_ms=spent,
+            picture=PictureFacts(width=shown.width, height=shown.height, sha256=shown.sha256) if shown else None,
+        )
+        if self._worth_telling(camera, kind, message) or look.answer is not None:
+            await self._tell(camera, look, observation, shown.jpeg if shown else None)
+        else:
+            self._counters.add("looks_failed_untold_total", camera=camera.id, kind=kind.value)
+            camera.looked(observation)
+
+    def _worth_telling(self, camera: Camera, kind: Failure, message: str) -> bool:
+        now = self._clock.now().monotonic
+        before = self._failing.get(camera.id)
+        if before and before[0] == kind and now - before[1] < REMIND:
+            self._failing[camera.id] = (kind, before[1], before[2] + 1)
+            return False
+        if before is None or before[0] != kind:
+            self._log.warning("%s: no caption (%s): %s", camera.id, kind.value, message)
+        else:
+            self._log.warning("%s: still no caption (%s; %d more since): %s", camera.id, kind.value, before[2], message)
+        self._failing[camera.id] = (kind, now, 0)
+        return True
+
+    def _recovered(self, camera: Camera) -> None:
+        failing = self._failing.pop(camera.id, None)
+        if failing:
+            self._log.info("%s: captions again after %s", camera.id, failing[0].value)
+
+    async def _tell(self, camera: Camera, look: Look, observation: Observation, picture: bytes | None) -> None:
+        try:
+            observation = await self._journal.record(observation, picture)
+        except OSError as error:
+            # The journal said it at ERROR already; the camera's looks go on, and whoever asked gets the answer.
+            self._counters.add("observations_lost_total", reason=type(error).__name__)
+        self._counters.add("observations_total", camera=camera.id)
+        camera.looked(observation)
+        self._told(observation)
+        if look.answer is not None and not look.answer.done():
+            look.answer.set_result(observation)
