@@ -1,0 +1,86 @@
+"""The engine's command line."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+
+from agent.plugin import Misconfigured
+from plugins.captioners.llama_server import wheel
+from plugins.captioners.llama_server.binary import Installed, Wheel
+from plugins.captioners.llama_server.config import LlamaServerConfig
+from plugins.captioners.llama_server.endpoint import Endpoint
+from plugins.captioners.llama_server.presets import Files
+
+FEW_CORES = 4
+
+
+def command(engine: Installed | Wheel, config: LlamaServerConfig, files: Files, endpoint: Endpoint) -> list[str]:
+    if isinstance(engine, Installed):
+        return _llama_server(engine, config, files, endpoint)
+    return _wheel(config, files, endpoint)
+
+
+def environment(config: LlamaServerConfig) -> dict[str, str]:
+    """Ours, without what would configure a llama-server behind the config's back or is not its business."""
+    kept = {
+        name: value
+        for name, value in os.environ.items()
+        if not name.startswith(("LLAMA_ARG_", "LLAMA_API_KEY", "CAMSCRIBE_", "HF_TOKEN"))
+    }
+    if config.api_key is not None:
+        kept["LLAMA_API_KEY"] = config.api_key.get_secret_value()  # a command line is everybody's to read
+    return kept
+
+
+def threads(config: LlamaServerConfig) -> int:
+    """All of a few cores; of many, half: on most machines the other half are hyperthreads or slow cores."""
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    return config.threads or (cores if cores <= FEW_CORES else max(FEW_CORES, cores // 2))
+
+
+def _llama_server(engine: Installed, config: LlamaServerConfig, files: Files, endpoint: Endpoint) -> list[str]:
+    choice = config.choice
+    words = [str(engine.path), "--model", str(files.model), "--mmproj", str(files.mmproj), "--host", endpoint.host]
+    if endpoint.port:
+        words += ["--port", str(endpoint.port)]
+    words += ["--ctx-size", str(choice.context * config.parallel), "--parallel", str(config.parallel)]
+    words += ["--threads", str(threads(config))]
+    if config.gpu_layers is not None:
+        words += ["--n-gpu-layers", str(config.gpu_layers)]
+    optional = [
+        ["--alias", choice.name],
+        ["--jinja"],
+        ["--no-ui"] if "--no-ui" in engine.flags else ["--no-webui"],
+        ["--offline"],
+        ["--cache-ram", "0"],  # else each picture's prompt is kept, up to 8 GB of them
+    ]
+    if choice.image_tokens is not None:
+        optional.append(["--image-max-tokens", str(choice.image_tokens)])
+    for option in optional:
+        if option[0] in engine.flags:
+            words += option
+    return [*words, *config.extra_args]
+
+
+def _wheel(config: LlamaServerConfig, files: Files, endpoint: Endpoint) -> list[str]:
+    if config.extra_args:
+        raise Misconfigured(
+            "extra_args are for a llama-server, and there is none on this machine: the engine that comes with "
+            "camscribe takes none. Install llama.cpp (macOS: brew install llama.cpp), name it as binary, or leave them out."
+        )
+    settings = {
+        "model": str(files.model),
+        "mmproj": str(files.mmproj),
+        "alias": config.choice.name,
+        "host": endpoint.host,
+        "port": endpoint.port,
+        "context": config.choice.context * config.parallel,
+        "parallel": config.parallel,
+        "threads": threads(config),
+        "image_tokens": config.choice.image_tokens,
+        "gpu_layers": config.gpu_layers,
+    }
+    return [sys.executable, "-I", str(Path(wheel.__file__)), json.dumps(settings)]

@@ -1,0 +1,154 @@
+"""What config.yaml may say of the managed engine."""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable
+from functools import cached_property
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Self, TypeVar
+
+from pydantic import Field, SecretStr, field_validator, model_validator
+
+from agent.plugin import ConfigPath, Geometry, ModelView, PluginConfig
+from plugins.captioners.llama_server.gguf import check_text_model, wanted_picture
+from plugins.captioners.llama_server.presets import PRESETS, Files, Hosted, Model
+
+T = TypeVar("T")
+_HOSTED = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(:(?P<quant>[\w.-]+))?")
+_UNKNOWN_VIEW = ModelView(Geometry.ASPECT, 768)
+_OWN_CONTEXT = 4096
+
+
+class LlamaServerConfig(PluginConfig):
+    """A llama-server that camscribe starts and looks after itself."""
+
+    preset: str | None = None
+    """A model by name: smolvlm-500m (where nothing else is said), smolvlm-256m, smolvlm2-500m, smolvlm2-2.2b,
+    moondream2, qwen2.5-vl-3b, gemma-4-e2b, lfm2.5-vl-1.6b; tiny is the demo's and knows only its drawings."""
+    model: ConfigPath | None = None
+    """Your own model: the language model's GGUF file. Goes with ``mmproj``."""
+    mmproj: ConfigPath | None = None
+    """Your own model: the GGUF file of its picture projector (it has 'mmproj' in its name)."""
+    hf: str | None = None
+    """A model on Hugging Face, as owner/repo or owner/repo:quantisation; downloaded at the first start."""
+    binary: ConfigPath | None = None
+    """The llama-server to run. Left out: the one on the PATH, else the one that comes with camscribe."""
+    gpu_layers: Annotated[int, Field(ge=0)] | None = None
+    """How many layers go to the graphics processor; 0 for none. Left out: the engine decides."""
+    threads: Annotated[int, Field(ge=1, le=512)] | None = None
+    """Processor threads of the engine. Left out: all of up to four cores, else half of them."""
+    parallel: Annotated[int, Field(ge=1, le=16)] = 1
+    """How many captions at once. Worth it on a graphics processor; on a processor each then takes longer."""
+    context: Annotated[int, Field(ge=256, le=1_048_576)] | None = None
+    """Tokens of picture, prompt and answer together, for each of ``parallel``. Left out: as the model needs."""
+    temperature: Annotated[float, Field(ge=0, le=2)] = 0.0
+    """0 gives the same words for the same picture; more gives variety."""
+    geometry: Geometry | None = None
+    """How a frame becomes the model's picture: square (stretched; SmolVLM) or aspect (kept). Left out: as the model's
+    files or its preset say."""
+    picture_size: Annotated[int, Field(ge=32, le=4096)] | None = None
+    """The square's edge or the long edge of the model's picture, in pixels. Left out: as the model wants."""
+    image_tokens: Annotated[int, Field(ge=0, le=16384)] | None = None
+    """The most tokens one picture may take; 0 for no limit. Left out: as the model wants."""
+    extra_args: tuple[str, ...] = ()
+    """More options for the llama-server's command line, one item a word."""
+    host: str = "127.0.0.1"
+    """The loopback address to listen on, where ``port`` is given."""
+    port: Annotated[int, Field(ge=1, le=65535)] | None = None
+    """Listen on this TCP port of this machine, for other programs' use. Left out: a socket that only camscribe can
+    open."""
+    api_key: SecretStr | None = None
+    """What callers of ``port`` must present. Without one, any web page open on this machine may use the engine."""
+    start_timeout: Annotated[float, Field(gt=0, le=3600)] = 120.0
+    """Seconds that loading the model may take (a download is not counted)."""
+
+    @field_validator("preset")
+    @classmethod
+    def _known_preset(cls, name: str | None) -> str | None:
+        if name is not None and name not in PRESETS:
+            raise ValueError(f"there is no preset '{name}'; there are {', '.join(PRESETS)}")
+        return name
+
+    @field_validator("hf")
+    @classmethod
+    def _repository(cls, text: str | None) -> str | None:
+        if text is not None and not _HOSTED.fullmatch(text):
+            raise ValueError(
+                "write owner/repo or owner/repo:quantisation, such as ggml-org/SmolVLM-500M-Instruct-GGUF:Q8_0"
+            )
+        return text
+
+    @field_validator("host")
+    @classmethod
+    def _loopback(cls, host: str) -> str:
+        try:
+            loopback = ip_address(host).is_loopback
+        except ValueError:
+            loopback = host == "localhost"
+        if not loopback:
+            raise ValueError("the engine listens on this machine only: 127.0.0.1, ::1 or localhost")
+        return host
+
+    @field_validator("binary", "model", "mmproj")
+    @classmethod
+    def _file(cls, path: Path | None) -> Path | None:
+        if path is not None and not path.is_file():
+            raise ValueError(f"there is no file {path}")
+        return path
+
+    @field_validator("binary")
+    @classmethod
+    def _runnable(cls, path: Path | None) -> Path | None:
+        if path is not None and not os.access(path, os.X_OK):
+            raise ValueError(f"{path} may not be run; try: chmod +x {path}")
+        return path
+
+    @model_validator(mode="after")
+    def _one_model(self) -> Self:
+        if (self.model is None) != (self.mmproj is None):
+            missing = "mmproj" if self.mmproj is None else "model"
+            raise ValueError(f"model and mmproj go together; {missing} is missing")
+        given = [name for name in ("preset", "model", "hf") if getattr(self, name) is not None]
+        if len(given) > 1:
+            raise ValueError(f"{' and '.join(given)} each name a model; keep one of them")
+        self.choice  # noqa: B018  its files are read now, while their faults are faults of the config
+        return self
+
+    @cached_property
+    def choice(self) -> Model:
+        """The model that is meant, with what the config says over what is known of it."""
+        model = self._model()
+        view = ModelView(self.geometry or model.view.geometry, self.picture_size or model.view.size)
+        tokens = model.image_tokens if self.image_tokens is None else self.image_tokens or None
+        return Model(model.name, model.origin, view, tokens, self.context or model.context)
+
+    def _model(self) -> Model:
+        if self.hf is not None:
+            return _hosted(self.hf)
+        if self.model is None or self.mmproj is None:
+            return PRESETS[self.preset or "smolvlm-500m"]
+        _about(self.model, check_text_model)
+        view, tokens = _about(self.mmproj, wanted_picture) or (_UNKNOWN_VIEW, None)
+        return Model(self.model.stem, Files(self.model, self.mmproj), view, tokens, _OWN_CONTEXT)
+
+
+def _hosted(text: str) -> Model:
+    """A repository; one that a preset knows keeps that preset's picture."""
+    found = _HOSTED.fullmatch(text)
+    assert found
+    repo, quant = found["repo"], found["quant"]
+    for preset in PRESETS.values():
+        if isinstance(preset.origin, Hosted) and preset.origin.repo.lower() == repo.lower():
+            origin = Hosted(preset.origin.repo, quant or preset.origin.quant)
+            return Model(preset.name, origin, preset.view, preset.image_tokens, preset.context)
+    return Model(repo.rpartition("/")[2], Hosted(repo, quant or "Q8_0"), _UNKNOWN_VIEW, None, _OWN_CONTEXT)
+
+
+def _about(path: Path, look: Callable[[Path], T]) -> T:
+    try:
+        return look(path)
+    except (ValueError, OSError) as error:
+        raise ValueError(f"{path.name} can't be used: {error}") from error

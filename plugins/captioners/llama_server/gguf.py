@@ -1,0 +1,102 @@
+"""The few facts of a GGUF file's header that say what picture a model wants."""
+
+from __future__ import annotations
+
+import struct
+from pathlib import Path
+from typing import BinaryIO
+
+from agent.plugin import Geometry, ModelView
+
+Value = int | float | bool | str
+LIMIT = 1 << 20
+"""No string of a header that we look at is longer; a longer one means a damaged file."""
+_FORMATS = {0: "<B", 1: "<b", 2: "<H", 3: "<h", 4: "<I", 5: "<i", 6: "<f", 7: "<?", 10: "<Q", 11: "<q", 12: "<d"}
+_STRING, _ARRAY = 8, 9
+
+
+def read_header(path: Path, wanted: set[str]) -> dict[str, Value]:
+    """The wanted keys, where the file has them. Raises ValueError, OSError."""
+    found: dict[str, Value] = {}
+    with path.open("rb") as file:
+        if file.read(4) != b"GGUF":
+            raise ValueError("it is not a GGUF file")
+        _, _, keys = _unpack(file, "<I"), _unpack(file, "<Q"), _unpack(file, "<Q")
+        for _ in range(min(int(keys), 10_000)):
+            key = _string(file)
+            value = _value(file, int(_unpack(file, "<I")))
+            if key in wanted and value is not None:
+                found[key] = value
+                if len(found) == len(wanted):
+                    break
+    return found
+
+
+def _value(file: BinaryIO, kind: int) -> Value | None:
+    """The value, or None for an array, which is skipped."""
+    if kind == _STRING:
+        return _string(file)
+    if kind != _ARRAY:
+        return _unpack(file, _format(kind))
+    element, count = int(_unpack(file, "<I")), int(_unpack(file, "<Q"))
+    if element in (_STRING, _ARRAY):
+        for _ in range(count):
+            _value(file, element)
+    else:
+        file.seek(count * struct.calcsize(_format(element)), 1)
+    return None
+
+
+def _format(kind: int) -> str:
+    if kind not in _FORMATS:
+        raise ValueError("its header is damaged")
+    return _FORMATS[kind]
+
+
+def _string(file: BinaryIO) -> str:
+    length = int(_unpack(file, "<Q"))
+    if length > LIMIT:
+        raise ValueError("its header is damaged")
+    return file.read(length).decode("utf-8", "replace")
+
+
+def _unpack(file: BinaryIO, form: str) -> int | float | bool:
+    data = file.read(struct.calcsize(form))
+    if len(data) < struct.calcsize(form):
+        raise ValueError("it is cut short: copy or download it again")
+    value: int | float | bool = struct.unpack(form, data)[0]
+    return value
+
+
+_VISION = "clip.vision."
+_PROJECTOR_KEYS = {
+    "general.architecture",
+    "clip.projector_type",
+    f"{_VISION}image_size",
+    f"{_VISION}patch_size",
+    f"{_VISION}projector.scale_factor",
+    f"{_VISION}preproc_image_size",
+}
+
+
+def check_text_model(path: Path) -> None:
+    """Raises ValueError where the file is not a language model (the two files are easily swapped)."""
+    if read_header(path, {"general.architecture"}).get("general.architecture") == "clip":
+        raise ValueError("it is a picture projector: that belongs under mmproj, and the language model under model")
+
+
+def wanted_picture(mmproj: Path) -> tuple[ModelView, int | None] | None:
+    """The view and the token budget of a model with this projector; None where the file doesn't tell.
+
+    Raises ValueError where it is no projector.
+    """
+    facts = read_header(mmproj, _PROJECTOR_KEYS)
+    if facts.get("general.architecture", "clip") != "clip":
+        raise ValueError("it is a language model: that belongs under model, and the mmproj file under mmproj")
+    size = int(facts.get(f"{_VISION}image_size", 0))
+    if facts.get("clip.projector_type") != "idefics3" or not size:
+        return None
+    patch, shuffle = int(facts.get(f"{_VISION}patch_size", 0)), int(facts.get(f"{_VISION}projector.scale_factor", 0))
+    tiles_each_picture = int(facts.get(f"{_VISION}preproc_image_size", 0)) > size
+    tokens = (size // patch // shuffle) ** 2 if patch and shuffle and tiles_each_picture else None
+    return ModelView(Geometry.SQUARE, size), tokens

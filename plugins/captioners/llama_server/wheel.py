@@ -1,0 +1,50 @@
+"""Serves a model with the llama.cpp server inside the ``xllamacpp`` wheel. A process of its own.
+
+    python wheel.py '{"model": "…gguf", "mmproj": "…gguf", "host": "/run/x.sock", …}'
+
+It is the engine where no ``llama-server`` is installed. The same HTTP API, the same log on standard error.
+Run by its path, not as a module: the package around it would bring in what the agent needs and this doesn't.
+"""
+
+import json
+import os
+import signal
+import sys
+from typing import Any
+
+
+def main() -> None:
+    settings: dict[str, Any] = json.loads(sys.argv[1])
+    import xllamacpp  # noqa: PLC0415  not before the settings are known to be whole: it takes a while
+
+    params = xllamacpp.CommonParams()
+    params.model.path = settings["model"]
+    params.mmproj.path = settings["mmproj"]
+    params.model_alias = [settings["alias"]]
+    params.hostnames = [settings["host"]]
+    params.port = settings["port"]
+    params.n_ctx = settings["context"]
+    params.n_parallel = settings["parallel"]
+    params.cpuparams.n_threads = settings["threads"]
+    params.cache_ram_mib = 0  # else each picture's prompt is kept, up to 8 GB of them
+    params.ui = False
+    params.offline = True
+    if settings["image_tokens"] is not None:
+        params.image_max_tokens = settings["image_tokens"]
+    if settings["gpu_layers"] is not None:
+        params.n_gpu_layers = settings["gpu_layers"]
+    if key := os.environ.get("LLAMA_API_KEY"):
+        params.api_keys = [key]
+    try:
+        server = xllamacpp.Server(params)
+    except (RuntimeError, ValueError):
+        sys.exit(1)  # the server has said why, on standard error
+    # The server's own handler would stop serving and leave this process behind.
+    signal.signal(signal.SIGTERM, signal.SIG_DFL)
+    sys.stderr.write(f"serving on {server.listening_address}\n")
+    while True:
+        signal.pause()
+
+
+if __name__ == "__main__":
+    main()
