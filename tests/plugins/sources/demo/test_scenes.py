@@ -21,13 +21,16 @@ from plugins.sources.demo.scenes import (
     swap_red_blue,
 )
 
+# Chosen so that Pillow 11 and 13 agree to the last pixel; in one scene of twenty they round an arc otherwise.
 DRAWN = [
     (0, (640, 480), "73fba1c9891db5f3", "A white dog on the left at night."),
-    (1, (320, 240), "b10496663c8efa1a", "A yellow cat on the left and a black cat in the centre in daylight."),
     (2, (640, 480), "2bbdbb84ac35641d", "A person in blue on the left in daylight."),
     (3, (640, 360), "8db17b43cc9c8a54", "A red bicycle in the centre and a white package on the right in daylight."),
     (5, (96, 96), "cacad105c1696c88", "A black bicycle on the right at night."),
     (8, (640, 480), "b87192aa9c606ee8", "A red bicycle on the left and a person in green on the right at night."),
+    (24, (640, 480), "f941aa3279572e3c", "A green car on the left in daylight."),
+    (33, (320, 240), "b0b3e25688638cbe", "A black cat in the centre in daylight."),
+    (142, (640, 360), "c2724f45059bb895", "A blue cat on the left at night."),
     (31, (320, 240), "06b673379269efa0", "The picture is blank."),
 ]
 
