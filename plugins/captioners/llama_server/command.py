@@ -69,7 +69,7 @@ def _wheel(config: LlamaServerConfig, files: Files, endpoint: Endpoint) -> list[
     if config.extra_args:
         raise Misconfigured(
             "extra_args are for a llama-server, and there is none on this machine: the engine that comes with "
-            "camscribe takes none. Install llama.cpp (macOS: brew install llama.cpp), name it as binary, or leave them out."
+            "camscribe takes none. Install llama.cpp (macOS: brew install llama.cpp) or leave them out."
         )
     settings = {
         "model": str(files.model),

@@ -1,0 +1,74 @@
+from __future__ import annotations
+
+import asyncio
+import logging
+import shutil
+import tempfile
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.plugin import CaptionRequest, Context
+from plugins.captioners.llama_server import LlamaServer, LlamaServerConfig
+from plugins.captioners.llama_server.engine import Pace
+
+Running = Callable[..., AbstractAsyncContextManager[LlamaServer]]
+
+QUICK = Pace(start_timeout=30, first_pause=0.05, longest_pause=0.2, check_every=0.2, grace=1, jitter=lambda: 0)
+
+
+@pytest.fixture(autouse=True)
+def no_engine_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A llama-server that happens to be installed must not change what these tests test."""
+    monkeypatch.setattr("plugins.captioners.llama_server.binary.USUAL_FOLDERS", ())
+    monkeypatch.setenv("PATH", "/usr/bin:/bin")
+
+
+@pytest.fixture
+def short() -> Iterator[Path]:
+    """A folder with a path short enough for sockets, which pytest's are not always."""
+    folder = Path(tempfile.mkdtemp(prefix="cs-", dir="/tmp"))
+    yield folder
+    shutil.rmtree(folder)
+
+
+@pytest.fixture
+def context(short: Path, tmp_path: Path) -> Context:
+    return Context("default", logging.getLogger("camscribe.captioner.default"), tmp_path / "data", short / "run")
+
+
+@pytest.fixture
+def captioner(context: Context) -> Callable[..., LlamaServer]:
+    def make(pace: Pace = QUICK, **config: Any) -> LlamaServer:
+        return LlamaServer(LlamaServerConfig(**({"preset": "tiny"} | config)), context, pace)
+
+    return make
+
+
+@pytest.fixture
+def running(captioner: Callable[..., LlamaServer]) -> Running:
+    @asynccontextmanager
+    async def run(captioner_: LlamaServer | None = None, **config: Any) -> AsyncIterator[LlamaServer]:
+        engine = captioner_ or await asyncio.to_thread(captioner, **config)
+        task = asyncio.create_task(engine.run())
+        try:
+            yield engine
+        finally:
+            task.cancel()
+            with suppress(asyncio.CancelledError):
+                await task
+
+    return run
+
+
+@pytest.fixture
+def request_() -> Callable[..., CaptionRequest]:
+    def make(
+        picture: bytes = b"\xff\xd8\xff", timeout: float = 10, prompt: str = "Describe the image."
+    ) -> CaptionRequest:
+        return CaptionRequest("front_door", picture, prompt, 60, timeout)
+
+    return make

@@ -1,0 +1,137 @@
+"""Which engine is found, and with which options it is started."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import shlex
+import signal
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from agent.plugin import Misconfigured
+from plugins.captioners.llama_server import LlamaServerConfig, binary
+from plugins.captioners.llama_server.binary import Installed, Wheel, find
+from plugins.captioners.llama_server.command import command, environment, threads
+from plugins.captioners.llama_server.endpoint import Endpoint
+from plugins.captioners.llama_server.presets import Files
+from tests.fakes.engine.stand_in import OLD_FLAGS, Behaviour, stand_in
+
+LOG = logging.getLogger("engine")
+FILES = Files(Path("/m.gguf"), Path("/p.gguf"))
+SOCKET = Endpoint("/run/x.sock", 0, Path("/run/x.sock"))
+
+
+async def test_llama_server_on_the_path_is_preferred(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    server = stand_in(tmp_path, Behaviour())
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin")
+    found = await find(None, LOG)
+    assert isinstance(found, Installed)
+    assert (found.path, found.version) == (server, "11434")
+    assert {"--image-max-tokens", "--mmproj"} <= found.flags
+
+
+async def test_usual_folders_are_searched_as_well(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    stand_in(tmp_path, Behaviour())
+    monkeypatch.setattr(binary, "USUAL_FOLDERS", (str(tmp_path),))
+    assert isinstance(await find(None, LOG), Installed)
+
+
+async def test_without_one_the_wheel_serves():
+    assert isinstance(await find(None, LOG), Wheel)
+
+
+async def test_one_that_cannot_run_here_gives_way_to_the_wheel(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+):
+    stand_in(tmp_path, Behaviour(dies_asked=signal.SIGILL))
+    monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin")
+    assert isinstance(await find(None, LOG), Wheel)
+    assert "illegal instruction" in caplog.text
+
+
+@pytest.mark.parametrize(
+    ("behaviour", "words"),
+    [
+        (Behaviour(dies_asked=signal.SIGILL), "illegal instruction"),
+        (Behaviour(flags=("--model", "--host")), "no llama-server that can see"),
+    ],
+)
+async def test_one_that_was_named_must_work(tmp_path: Path, behaviour: Behaviour, words: str):
+    with pytest.raises(Misconfigured, match=words):
+        await find(stand_in(tmp_path, behaviour), LOG)
+
+
+async def test_one_that_is_no_program_is_said(tmp_path: Path):
+    path = tmp_path / "llama-server"
+    path.write_text("\x7fnot a program")
+    path.chmod(0o755)
+    with pytest.raises(Misconfigured, match="can't be started: Exec format error"):
+        await find(path, LOG)
+
+
+async def test_one_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
+    path = tmp_path / "llama-server"
+    path.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -c 'import time; time.sleep(600)'\n")
+    path.chmod(0o755)
+    monkeypatch.setattr(binary, "ASK_WITHIN", 0.5)
+    with pytest.raises(Misconfigured, match="gave no answer within 0.5 s"):
+        await find(path, LOG)
+
+
+async def words_for(tmp_path: Path, behaviour: Behaviour, **config: Any) -> list[str]:
+    settings = await asyncio.to_thread(lambda: LlamaServerConfig(**config))
+    return command(await find(stand_in(tmp_path, behaviour), LOG), settings, FILES, SOCKET)
+
+
+async def test_new_options_are_used_where_they_are_known(tmp_path: Path):
+    words = " ".join(
+        await words_for(tmp_path, Behaviour(), gpu_layers=0, threads=3, parallel=2, extra_args=("--mlock",))
+    )
+    for option in (
+        "--model /m.gguf --mmproj /p.gguf --host /run/x.sock --ctx-size 4096 --parallel 2 --threads 3",
+        "--n-gpu-layers 0",
+        "--image-max-tokens 64",
+        "--no-ui",
+        "--offline",
+        "--cache-ram 0",
+    ):
+        assert option in words
+    assert words.endswith("--mlock")
+    assert "--port" not in words
+
+
+async def test_new_options_are_not_used_where_they_are_unknown(tmp_path: Path):
+    words = await words_for(tmp_path, Behaviour(flags=OLD_FLAGS))
+    assert {word for word in words if word.startswith("--")} <= set(OLD_FLAGS)
+    assert "--no-webui" in await words_for(tmp_path, Behaviour(flags=(*OLD_FLAGS, "--no-webui")))
+
+
+async def test_the_tiny_model_gets_no_token_budget(tmp_path: Path):
+    assert "--image-max-tokens" not in await words_for(tmp_path, Behaviour(), preset="tiny")
+
+
+def test_extra_args_need_a_llama_server():
+    with pytest.raises(Misconfigured, match="extra_args are for a llama-server"):
+        command(Wheel("1"), LlamaServerConfig(extra_args=("--mlock",)), FILES, SOCKET)
+
+
+def test_key_and_secrets_stay_off_the_command_line_and_out_of_the_engine(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("HF_TOKEN", "marker-token")
+    monkeypatch.setenv("CAMSCRIBE_OUTPUTS__MQTT__PASSWORD", "marker-password")
+    monkeypatch.setenv("LLAMA_ARG_HOST", "0.0.0.0")
+    config = LlamaServerConfig(port=8081, api_key="marker-key")
+    assert "marker" not in " ".join(command(Wheel("1"), config, FILES, SOCKET))
+    env = environment(config)
+    assert env["LLAMA_API_KEY"] == "marker-key"
+    assert not env.keys() & {"HF_TOKEN", "CAMSCRIBE_OUTPUTS__MQTT__PASSWORD", "LLAMA_ARG_HOST"}
+
+
+@pytest.mark.parametrize(("cores", "expected"), [(1, 1), (2, 2), (4, 4), (6, 4), (16, 8)])
+def test_threads_leave_a_big_machine_room(monkeypatch: pytest.MonkeyPatch, cores: int, expected: int):
+    monkeypatch.setattr("os.sched_getaffinity", lambda _: set(range(cores)), raising=False)
+    assert threads(LlamaServerConfig()) == expected
+    assert threads(LlamaServerConfig(threads=7)) == 7
