@@ -6,7 +6,8 @@
     ├── Unavailable              something outside can't be reached just now: retried, never a traceback
     │   ├── FrameUnavailable     … the camera has no fresh picture
     │   ├── CaptionUnavailable   … the captioner has no caption
-    │   └── OutputUnavailable    … an output's target
+    │   ├── OutputUnavailable    … an output's target
+    │   └── JournalUnavailable   … the disk under the journal (an OSError as well)
     ├── ObservationRefused       an output's target will never take this observation: skip it
     └── CommandRefused           somebody asked for something that can't be done
 
@@ -89,6 +90,10 @@ class OutputUnavailable(Unavailable):
     def __init__(self, reason: str, retry_after: float | None = None) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
+
+
+class JournalUnavailable(Unavailable, OSError):
+    """The journal can't be read or written just now: the disk is full, or failing. Logged when it is raised."""
 
 
 class ObservationRefused(CamscribeError):

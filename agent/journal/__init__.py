@@ -1,0 +1,296 @@
+"""The record of every observation. It is written before anyone is told, and it is the outputs' inbox as well."""
+
+from __future__ import annotations
+
+import asyncio
+import itertools
+import logging
+import sqlite3
+from collections.abc import Callable, Iterator
+from datetime import timedelta
+from pathlib import Path
+from typing import Protocol, TypeVar
+
+from pydantic import ValidationError
+
+from agent.clock import Clock
+from agent.errors import JournalUnavailable, Misconfigured
+from agent.journal import store
+from agent.journal.lock import Lock
+from agent.journal.pictures import UNFINISHED, Pictures
+from agent.journal.store import New, Removed, Row, Store
+from agent.journal.worker import Worker
+from agent.status import Counters, Outage
+from agent.values import Moment, Observation
+
+__all__ = ["Follower", "Journal", "Row"]
+
+T = TypeVar("T")
+
+FILE = "journal.sqlite3"
+PICTURES = "pictures"
+
+log = logging.getLogger("camscribe.journal")
+
+
+class Follower(Protocol):
+    """Somebody who reads along, in order."""
+
+    fetched: int
+    """The last seq it was given. Kept on the journal's thread, so that a sweep knows what it takes from whom."""
+
+    def news(self) -> None:
+        """There is something new to read."""
+
+    def lost(self, removed: list[Removed]) -> None:
+        """Retention took these before they were fetched."""
+
+
+class Journal:
+    """SQLite and a picture folder in ``data_dir``. Every method may be cancelled; none blocks the event loop.
+
+    All of them raise JournalUnavailable when the disk is full or failing; that is logged once, and once when it works
+    again.
+    """
+
+    def __init__(self, data_dir: Path, clock: Clock, counters: Counters) -> None:
+        """For ``open``."""
+        self.data_dir = data_dir
+        self.outage = Outage("The journal", log, clock, each="attempts", level=logging.ERROR)
+        self._clock = clock
+        self._counters = counters
+        self._worker = Worker("journal")
+        self._followers: list[Follower] = []
+        self._grown = asyncio.Event()
+        self.latest_seq = 0
+        self.bytes = 0
+        """What the observations and their pictures take on the disk."""
+        self.cursors: dict[str, int] = {}
+        """How far each output had confirmed when the journal was opened."""
+        self._newest: dict[str, tuple[int, int]] = {}
+
+    @classmethod
+    async def open(cls, data_dir: Path, *, clock: Clock, counters: Counters) -> Journal:
+        """Raises Misconfigured: another camscribe has the folder, it can't be written, or is from a newer version."""
+        journal = cls(data_dir, clock, counters)
+        try:
+            await journal._worker.run(journal._open)
+        except (OSError, sqlite3.Error) as error:
+            await journal._worker.close()
+            if not store.is_trouble(error):
+                raise
+            raise JournalUnavailable(journal._sentence(error)) from error
+        except BaseException:
+            await journal._worker.close()
+            raise
+        return journal
+
+    def _open(self) -> None:
+        try:
+            self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
+            self._lock = Lock(self.data_dir)
+        except (PermissionError, FileExistsError, NotADirectoryError) as error:
+            raise Misconfigured(
+                f"The data_dir {self.data_dir} can't be used ({error.strerror}). It has to be a folder that the user "
+                "camscribe runs as may write to."
+            ) from error
+        try:
+            self._pictures = Pictures(self.data_dir / PICTURES)
+            self._store = Store(self.data_dir / FILE)
+            self._newest = self._store.newest()
+            self.cursors = self._store.cursors()
+        except BaseException:
+            self._lock.release()
+            raise
+        self.latest_seq, self.bytes = self._store.latest, self._store.bytes
+
+    async def close(self) -> None:
+        """Waits, for a while, until everything that was asked for is written."""
+        await self._worker.run(self._close)
+        await self._worker.close()
+
+    def _close(self) -> None:
+        self._store.close()
+        self._lock.release()
+
+    # Writing and reading
+
+    async def record(self, observation: Observation, picture: bytes | None) -> Observation:
+        """Write it down; the observation as it was written, with ``picture.path``. The outputs hear of it then.
+
+        Where there is no room for the picture, it is recorded without.
+        """
+        now = self._clock.now()
+        try:
+            written, lost = await self._do(lambda: self._record(observation, picture, now))
+        except JournalUnavailable:
+            self._counters.add("dropped_total", reason="journal", camera=observation.camera)
+            raise
+        if lost is not None:
+            self._counters.add("pictures_dropped_total", reason="journal", camera=observation.camera)
+            self.outage.begins(lost)
+        elif picture is not None:  # a row alone may fit where a picture still does not
+            self.outage.ends()
+        return written
+
+    def _record(self, observation: Observation, picture: bytes | None, now: Moment) -> tuple[Observation, str | None]:
+        path, lost = None, None
+        if picture is not None and observation.picture is not None:
+            try:
+                path = self._pictures.write(observation, picture)
+            except OSError as error:
+                lost = self._sentence(error)
+            facts = observation.picture.model_copy(update={"path": path})
+            observation = observation.model_copy(update={"picture": facts})
+        text = observation.model_dump_json()
+        size = len(picture) if path and picture else 0
+        caption = observation.caption
+        new = New(observation.id, observation.camera, now.wall.timestamp(), now.monotonic, caption, path, size, text)
+        try:
+            seq = self._store.insert(new)
+        except BaseException:
+            if path is not None:
+                self._pictures.remove(path)
+            raise
+        # From here, not after the await: whoever asked may have been cancelled, and it is written all the same.
+        self._worker.tell(self._recorded, seq, observation.camera, caption is not None, self._store.bytes)
+        return Observation.model_validate_json(text), lost
+
+    def _recorded(self, seq: int, camera: str, good: bool, size: int) -> None:
+        self.latest_seq, self.bytes = seq, size
+        _, last_good = self._newest.get(camera, (0, 0))
+        self._newest[camera] = (seq, seq if good else last_good)
+        self._grown.set()
+        for follower in self._followers:
+            follower.news()
+
+    async def last_good(self, camera: str) -> Observation | None:
+        """The camera's latest observation that has a caption."""
+        rows = await self._do(lambda: self._store.rows("camera = ? AND good", (camera,), "seq DESC", 1))
+        return next(iter(_observations(rows)), None)
+
+    async def recent(self, limit: int, camera: str | None = None) -> list[Observation]:
+        """The latest, newest first."""
+        where, values = ("camera = ?", (camera,)) if camera is not None else ("1", ())
+        return _observations(await self._do(lambda: self._store.rows(where, values, "seq DESC", limit)))
+
+    async def get(self, id_: str) -> Observation | None:
+        rows = await self._do(lambda: self._store.rows("id = ?", (id_,), "seq", 1))
+        return next(iter(_observations(rows)), None)
+
+    async def search(self, text: str, limit: int) -> list[Observation]:
+        """Those whose caption has words that begin like each word of ``text``, newest first."""
+        words = text.split()
+        return _observations(await self._do(lambda: self._store.search(words, limit))) if words else []
+
+    async def picture(self, observation: Observation) -> bytes | None:
+        """The JPEG people see, or None where there is none or retention has taken it."""
+        rows = await self._do(lambda: self._store.rows("id = ?", (observation.id,), "seq", 1))
+        return await self.picture_of(rows[0]) if rows else None
+
+    async def picture_of(self, row: Row) -> bytes | None:
+        path = row.picture
+        return await self._do(lambda: self._pictures.read(path, row.picture_bytes)) if path else None
+
+    # For those who read along
+
+    def follow(self, follower: Follower) -> None:
+        self._followers.append(follower)
+
+    async def read(self, follower: Follower, limit: int) -> list[Row]:
+        """The next ones after those it was given before."""
+
+        def job() -> list[Row]:
+            rows = self._store.rows("seq > ?", (follower.fetched,), "seq", limit)
+            if rows:
+                follower.fetched = rows[-1].seq
+            return rows
+
+        return await self._do(job)
+
+    def newest(self, camera: str, *, good: bool) -> int:
+        """The seq of the camera's latest observation; with ``good``, of the latest that has a caption."""
+        last, last_good = self._newest.get(camera, (0, 0))
+        return last_good if good else last
+
+    async def save_cursor(self, output: str, seq: int) -> None:
+        await self._do(lambda: self._store.save_cursor(output, seq))
+
+    # For retention
+
+    async def outgrows(self, size: int) -> None:
+        """Wait until the record takes more than ``size`` bytes."""
+        while self.bytes <= size:
+            self._grown.clear()
+            await self._grown.wait()
+
+    async def remove_older(self, age: timedelta, now: Moment, limit: int) -> int:
+        """Remove up to ``limit`` of those recorded longer than ``age`` ago; how many that were."""
+        before = (now.wall - age).timestamp()
+        return await self._do(lambda: self._remove(lambda: self._store.remove_older(before, limit)))
+
+    async def remove_oldest(self, limit: int, *, down_to: int) -> int:
+        """Remove up to ``limit`` of the oldest, as long as all take more than ``down_to`` bytes; how many that were."""
+        return await self._do(lambda: self._remove(lambda: self._store.remove_oldest(limit, down_to)))
+
+    def _remove(self, take: Callable[[], list[Removed]]) -> int:
+        removed = take()
+        for each in removed:
+            if each.picture is not None:
+                self._pictures.remove(each.picture)
+        losses = [(f, [each for each in removed if each.seq > f.fetched]) for f in self._followers]
+        self._worker.tell(self._removed, self._store.bytes, losses)
+        return len(removed)
+
+    def _removed(self, size: int, losses: list[tuple[Follower, list[Removed]]]) -> None:
+        self.bytes = size
+        for follower, lost in losses:
+            if lost:
+                follower.lost(lost)
+
+    async def shrink(self) -> bool:
+        """Give some free space of the SQLite file back; whether there is more to do."""
+        return await self._do(self._store.shrink)
+
+    def walk_pictures(self) -> Iterator[Path]:
+        """Every picture file, for ``remove_orphans`` to take from."""
+        return self._pictures.walk()
+
+    async def remove_orphans(self, files: Iterator[Path], limit: int) -> tuple[int, int]:
+        """Look at the next ``limit`` files: how many there were, and how many had no row and were removed."""
+
+        def job() -> tuple[int, int]:
+            some = list(itertools.islice(files, limit))
+            known = self._store.known([file.stem for file in some])
+            orphans = [file for file in some if file.suffix == UNFINISHED or file.stem not in known]
+            for orphan in orphans:
+                self._pictures.remove(orphan.relative_to(self._pictures.root).as_posix())
+            return len(some), len(orphans)
+
+        return await self._do(job)
+
+    async def _do(self, job: Callable[[], T]) -> T:
+        try:
+            return await self._worker.run(job)
+        except (sqlite3.DatabaseError, OSError) as error:
+            if not store.is_trouble(error):
+                raise
+            sentence = self._sentence(error)
+            self._counters.add("journal_errors_total")
+            self.outage.begins(sentence)
+            raise JournalUnavailable(sentence) from error
+
+    def _sentence(self, error: sqlite3.Error | OSError) -> str:
+        if store.is_full(error):
+            return f"The disk that holds {self.data_dir} is full. Make room on it, or lower keep.size in the config."
+        return f"{self.data_dir} can't be written or read ({error}). Look after that disk."
+
+
+def _observations(rows: list[Row]) -> list[Observation]:
+    found = []
+    for row in rows:
+        try:
+            found.append(Observation.model_validate_json(row.json))
+        except ValidationError:
+            log.exception("The observation with seq %d in the journal can't be understood; it is left out.", row.seq)
+    return found

@@ -1,0 +1,66 @@
+"""The pictures people see: JPEG files by date beside the SQLite file. All on the journal's thread."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterator
+from contextlib import suppress
+from pathlib import Path
+
+from agent.values import Observation
+
+UNFINISHED = ".part"
+
+
+class Pictures:
+    """The picture folder. Paths are relative to it and use ``/``."""
+
+    def __init__(self, root: Path) -> None:
+        self.root = root
+        root.mkdir(mode=0o700, exist_ok=True)
+
+    def write(self, observation: Observation, jpeg: bytes) -> str:
+        """Under its name only once it is whole. Not synced: a power cut may cost the last seconds, see read()."""
+        path = f"{observation.taken_at:%Y/%m/%d}/{observation.id}.jpg"
+        final = self.root / path
+        unfinished = final.with_suffix(UNFINISHED)
+        final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        try:
+            unfinished.write_bytes(jpeg)
+            unfinished.rename(final)
+        except OSError:
+            with suppress(OSError):  # the first error tells more; the sweep takes what is left
+                unfinished.unlink(missing_ok=True)
+            raise
+        return path
+
+    def read(self, path: str, size: int) -> bytes | None:
+        """The JPEG, or None where it is gone or was cut short by a power failure."""
+        try:
+            jpeg = (self.root / path).read_bytes()
+        except FileNotFoundError:
+            return None
+        return jpeg if len(jpeg) == size else None
+
+    def remove(self, path: str) -> None:
+        """It, and its day's folder with the last one."""
+        file = self.root / path
+        file.unlink(missing_ok=True)
+        self._remove_if_empty(file.parent)
+
+    def walk(self) -> Iterator[Path]:
+        """Every file, oldest folder first, one at a time. Empty folders go."""
+        for folder, folders, files in os.walk(self.root):
+            folders.sort()
+            for name in files:
+                yield Path(folder, name)
+            if not files and not folders:
+                self._remove_if_empty(Path(folder))
+
+    def _remove_if_empty(self, folder: Path) -> None:
+        while folder != self.root:
+            with suppress(FileNotFoundError), os.scandir(folder) as entries:
+                if next(entries, None) is not None:
+                    return
+                folder.rmdir()
+            folder = folder.parent
