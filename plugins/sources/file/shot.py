@@ -1,0 +1,32 @@
+"""What the readers of pictures, folders and videos give back."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from agent.plugin import Moment, Pixels
+
+
+class Pace(StrEnum):
+    REAL = "real"
+    STEP = "step"
+
+
+@dataclass(frozen=True, slots=True)
+class Shot:
+    """A picture, how old it is, and how it was got."""
+
+    pixels: Pixels
+    taken: Moment
+    how: str
+
+    @classmethod
+    def now(cls, pixels: Pixels, how: str) -> Shot:
+        return cls(pixels, Moment.now(), how)
+
+
+def fit(width: float, height: float, long_edge: int) -> tuple[int, int]:
+    """That size in whole pixels, made smaller where its long edge is over ``long_edge``; never larger."""
+    scale = min(1.0, long_edge / max(width, height))
+    return max(1, round(width * scale)), max(1, round(height * scale))
