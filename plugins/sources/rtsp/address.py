@@ -1,0 +1,63 @@
+"""A camera's address: where it is, which may be shown, and the URL with the password in it, which may not."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from urllib.parse import quote, unquote, urlsplit
+
+PORTS = {"rtsp": 554, "rtsps": 322}
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    host: str
+    port: int
+    url: str = field(repr=False)
+    """Whole, with the credentials quoted as FFmpeg wants them. A secret."""
+
+    @property
+    def place(self) -> str:
+        """``192.168.1.20:554``, for people."""
+        return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"
+
+
+def read_address(url: str, username: str | None = None, password: str | None = None) -> Address:
+    """Split ``url`` at its LAST ``@``, so that a password in it may hold any character, quoted or not.
+
+    ``username`` and ``password`` are literal and win over what the URL has. Raises ValueError; no message quotes the
+    URL, since whatever is wrong with it may be a part of the password.
+    """
+    scheme, found, rest = url.strip().partition("://")
+    scheme = scheme.lower()
+    if not found or scheme not in PORTS:
+        raise ValueError("an RTSP address looks like rtsp://user:password@192.168.1.20:554/stream1")
+    login, _, rest = rest.rpartition("@")
+    if any(ord(character) <= 0x20 or ord(character) == 0x7F for character in rest):
+        raise ValueError(
+            "the address holds a space or a control character behind the host; write it as %20, for example"
+        )
+    split = urlsplit(f"//{rest}")
+    host, port = _host_and_port(split.netloc, PORTS[scheme])
+    user, _, secret = (unquote(part) for part in login.partition(":"))
+    user = user if username is None else username
+    secret = secret if password is None else password
+    shown = f"[{host}]" if ":" in host else host
+    tail = rest.removeprefix(split.netloc)
+    return Address(host, port, f"{scheme}://{_login(user, secret)}{shown}:{port}{tail}")
+
+
+def _login(user: str, password: str) -> str:
+    if not user and not password:
+        return ""
+    return f"{quote(user, safe='')}{':' if password else ''}{quote(password, safe='')}@"
+
+
+def _host_and_port(netloc: str, default: int) -> tuple[str, int]:
+    try:
+        split = urlsplit(f"//{netloc}")
+        host, port = split.hostname, split.port
+    except ValueError:
+        host, port = None, None
+    if not host:
+        raise ValueError("the address has no host that can be read; it looks like rtsp://192.168.1.20:554/stream1")
+    return host, default if port is None else port

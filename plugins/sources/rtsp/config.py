@@ -1,0 +1,36 @@
+"""What config.yaml may say about an RTSP camera."""
+
+from __future__ import annotations
+
+from typing import Literal, Self
+
+from pydantic import ConfigDict, Field, SecretStr, model_validator
+
+from agent.plugin import PluginConfig, SecretUrl
+from plugins.sources.rtsp.address import Address, read_address
+
+
+class RtspConfig(PluginConfig):
+    model_config = ConfigDict(hide_input_in_errors=True)
+
+    url: SecretUrl = Field(
+        description="The stream's address: rtsp://user:password@host:554/path. The password may hold any character, "
+        "as it is or percent-quoted; an @ behind the host is written %40. Take the camera's small stream (often "
+        "called substream): it costs a third and the model scales pictures down anyway."
+    )
+    username: str | None = Field(None, description="The user name, taken literally; wins over the one in the URL.")
+    password: SecretStr | None = Field(None, description="The password, taken literally; wins over the one in the URL.")
+    transport: Literal["tcp", "udp"] = Field(
+        "tcp",
+        description="How the pictures come. udp only for a camera that can't do tcp: lost packets damage pictures.",
+    )
+
+    @property
+    def address(self) -> Address:
+        password = self.password.get_secret_value() if self.password is not None else None
+        return read_address(self.url.get_secret_value(), self.username, password)
+
+    @model_validator(mode="after")
+    def _has_an_address(self) -> Self:
+        _ = self.address
+        return self

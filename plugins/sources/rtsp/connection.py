@@ -1,0 +1,175 @@
+"""One RTSP session in a thread of its own: it connects, takes the stream apart into coded pictures, and ends.
+
+Nothing is decoded here. The thread may hang in native code for as long as FFmpeg's timeouts let it, so nobody waits for
+it without a deadline, and nobody but itself closes its container: that crashes the process.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+import av
+from av.container import InputContainer
+
+from agent.plugin import Moment
+from plugins.sources.rtsp import trouble
+from plugins.sources.rtsp.address import Address
+from plugins.sources.rtsp.codec import Codec
+from plugins.sources.rtsp.pace import Pace
+from plugins.sources.rtsp.packets import Coded, Group, KeyInterval, LagMeter
+from plugins.sources.rtsp.threads import hand_to
+from plugins.sources.rtsp.trouble import Trouble
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Ending:
+    """Why a session is over."""
+
+    trouble: Trouble
+    opened: bool
+    """The stream had been opened: it broke, rather than could not be had."""
+
+
+class Connection:
+    """Everything but ``start`` and ``end`` is written by the thread alone and may be read by anybody."""
+
+    def __init__(
+        self, name: str, address: Address, transport: str, pace: Pace, offer: Callable[[Connection, Group, Coded], None]
+    ) -> None:
+        self.group: Group | None = None
+        self.keys = KeyInterval()
+        self.meter = LagMeter()
+        self.beat = self.began = time.monotonic()
+        """The last sign of life."""
+        self.opened_at: float | None = None
+        self.live_since: float | None = None
+        """The first key frame came."""
+        self.last_picture: float | None = None
+        self.last_key: float | None = None
+        loop = asyncio.get_running_loop()
+        self.live: asyncio.Future[None] = loop.create_future()
+        self.ended: asyncio.Future[Ending] = loop.create_future()
+        self._loop = loop
+        self._name, self._address, self._transport, self._pace, self._offer = name, address, transport, pace, offer
+        self._ending = threading.Event()
+        self._lagging_since: float | None = None
+
+    def start(self) -> None:
+        threading.Thread(target=self._run, name=f"rtsp {self._name}", daemon=True).start()
+
+    def end(self) -> None:
+        """Ask the thread to close the session and end; it does so at the next picture, or when FFmpeg gives up."""
+        self._ending.set()
+
+    @property
+    def ending(self) -> bool:
+        return self._ending.is_set()
+
+    def _run(self) -> None:
+        try:
+            ending = self._session()
+        except BaseException as bug:  # noqa: BLE001 - it goes to the owner, who raises it
+            hand_to(self._loop, _fail, self.ended, bug)
+        else:
+            hand_to(self._loop, _settle, self.ended, ending)
+
+    def _session(self) -> Ending:
+        try:
+            container = self._open()
+        except (av.FFmpegError, OSError) as error:
+            elapsed = time.monotonic() - self.began
+            why = trouble.while_opening(error, elapsed, self._pace.open_timeout, self._address)
+            return Ending(why.told(error), opened=False)
+        try:
+            video = next(iter(container.streams.video), None)
+            if video is None:
+                return Ending(trouble.NO_VIDEO, opened=False)
+            context = cast("av.VideoCodecContext | None", video.codec_context)
+            if context is None:
+                return Ending(trouble.UNKNOWN_CODEC, opened=False)
+            codec = Codec(context.name, context.extradata)
+            self.beat = self.opened_at = time.monotonic()
+            return Ending(self._demux(container, codec), opened=True)
+        finally:
+            container.close()
+
+    def _open(self) -> InputContainer:
+        options = {
+            "rtsp_transport": self._transport,
+            "allowed_media_types": "video",
+            "fflags": "nobuffer",
+            "analyzeduration": "1000000",
+            "probesize": "500000",
+            "timeout": str(int(self._pace.open_timeout * 1e6)),
+        }
+        timeout = (self._pace.open_timeout, self._pace.read_timeout)
+        return av.open(self._address.url, options=options, timeout=timeout)
+
+    def _demux(self, container: InputContainer, codec: Codec) -> Trouble:
+        error = None
+        before = Moment.now()  # FFmpeg hands out a picture when the next one's first packet comes
+        try:
+            for packet in container.demux(video=0):
+                if self.ending or not packet.size:
+                    break
+                now = Moment.now()
+                why = self._take_in(packet, codec, before, now.monotonic)
+                if why is not None:
+                    return why
+                before = now
+        except (av.FFmpegError, OSError) as failure:
+            error = failure
+        silent_for = time.monotonic() - self.beat
+        why = trouble.while_reading(error, silent_for, self._pace.read_timeout, pictures=self.last_picture is not None)
+        return why.told(error) if error is not None else why
+
+    def _take_in(self, packet: av.Packet[Any], codec: Codec, taken: Moment, arrived: float) -> Trouble | None:
+        """Sort one picture in and offer it; the trouble that ends the session, if there is one."""
+        self.beat = self.last_picture = arrived
+        stamp = packet.dts if packet.dts is not None else packet.pts
+        clock = float(stamp * packet.time_base) if stamp is not None and packet.time_base else None
+        coded = Coded(packet, taken, arrived, self.meter.measure(arrived, clock))
+        if packet.is_keyframe:
+            self.group = Group(coded, codec)
+            self.keys.key_at(arrived)
+            self.last_key = arrived
+            if self.live_since is None:
+                self.live_since = arrived
+                hand_to(self._loop, _settle, self.live, None)
+        elif self.group is not None:
+            self.group.add(coded)
+        if self.group is not None and self.group.whole and coded.lag <= self._pace.most_lag and not self.ending:
+            self._offer(self, self.group, coded)
+        return self._hopeless(coded)
+
+    def _hopeless(self, coded: Coded) -> Trouble | None:
+        if coded.lag <= self._pace.most_lag:
+            self._lagging_since = None
+        elif self._lagging_since is None:
+            self._lagging_since = coded.arrived
+        if coded.lag > self._pace.hopeless_lag or (
+            self._lagging_since is not None and coded.arrived - self._lagging_since > self._pace.hopeless_lag
+        ):
+            return trouble.LAGGING
+        since = self.last_key if self.last_key is not None else self.opened_at
+        limit = max(self._pace.no_key_frame, 3 * (self.keys.seconds or 0.0))
+        if since is not None and coded.arrived - since > limit:
+            return trouble.NO_KEY_FRAMES
+        return None
+
+
+def _settle(future: asyncio.Future[T], result: T) -> None:
+    if not future.done():
+        future.set_result(result)
+
+
+def _fail(future: asyncio.Future[T], error: BaseException) -> None:
+    if not future.done():
+        future.set_exception(error)

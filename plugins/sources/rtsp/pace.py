@@ -1,0 +1,44 @@
+"""Every time the RTSP source waits for or reckons with, in seconds; tests put in their own."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    open_timeout: float = 10.0
+    """For the handshake, and as long again for the first pictures."""
+    read_timeout: float = 5.0
+    """Without a byte; FFmpeg needs two of them to give up, as the first hands out the picture it held back."""
+    patience: float = 2.5
+    """How long a look waits for a key frame before it decodes the pictures since the last one."""
+    most_lag: float = 1.5
+    """A picture that is further behind the camera's own clock is not fresh."""
+    hopeless_lag: float = 10.0
+    """So far behind, or over ``most_lag`` for so long, a stream is dropped and opened anew."""
+    no_key_frame: float = 30.0
+    """Or three intervals without one: opened anew."""
+    quiet: float = 3.0
+    """Connected and no picture for so long: the camera is silent."""
+    stuck: float = 60.0
+    """A thread that gave no sign for so long hangs in native code and is abandoned: more than both open timeouts and
+    a resolver's."""
+    most_stuck: int = 3
+    glance: float = 1.0
+    """How often the connection's state is looked at."""
+    farewell: float = 1.0
+    """How long to wait for the thread when the source is stopped."""
+    proven: float = 10.0
+    """A connection that was live for so long ends the row of failures."""
+    first_pause: float = 1.0
+    longest_pause: float = 30.0
+    refused_pause: float = 60.0
+    """After a wrong password or path: cameras lock accounts after a few attempts."""
+
+    def pause(self, failures: int, *, refused: bool) -> float:
+        """How long to stay away after so many failures in a row, give or take a tenth, so that cameras spread."""
+        doubled = self.first_pause * 2.0 ** min(failures - 1, 16)
+        pause = self.refused_pause if refused else min(doubled, self.longest_pause)
+        return pause * random.uniform(0.9, 1.1)  # noqa: S311 - no secret hangs on it

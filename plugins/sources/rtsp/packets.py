@@ -1,0 +1,114 @@
+"""Coded pictures as they arrive: the group that can be decoded, how often key frames come, how far the stream lags."""
+
+from __future__ import annotations
+
+from collections import deque
+from dataclasses import dataclass
+from typing import Any
+
+import av
+
+from agent.plugin import Moment
+from plugins.sources.rtsp.codec import Codec
+
+MOST_BYTES = 24_000_000
+MOST_PICTURES = 900
+CREEP = 0.001
+"""A camera's clock may run slow by this share without counting as lag; a real backlog grows much faster."""
+LEAP = 5.0
+
+
+@dataclass(frozen=True, slots=True)
+class Coded:
+    """One coded picture."""
+
+    packet: av.Packet[Any]
+    taken: Moment
+    """Its first byte arrived."""
+    arrived: float
+    """It was whole; monotonic."""
+    lag: float
+
+
+class Group:
+    """A key frame and the pictures that build on it. One thread adds, others read.
+
+    ``whole`` turns False when a picture in it is damaged or it grew out of bounds: nothing in it can be shown any more.
+    """
+
+    __slots__ = ("_bytes", "codec", "pictures", "whole")
+
+    def __init__(self, key: Coded, codec: Codec) -> None:
+        self.codec = codec
+        self.pictures = [key]
+        self.whole = not key.packet.is_corrupt
+        self._bytes = key.packet.size
+
+    @property
+    def key(self) -> Coded:
+        return self.pictures[0]
+
+    def add(self, coded: Coded) -> None:
+        if not self.whole:
+            return
+        self._bytes += coded.packet.size
+        if coded.packet.is_corrupt or self._bytes > MOST_BYTES or len(self.pictures) >= MOST_PICTURES:
+            self.spoil()
+        else:
+            self.pictures.append(coded)
+
+    def spoil(self) -> None:
+        self.whole = False
+        self.pictures = self.pictures[:1]  # a new list: a decoder may be walking along the old one
+
+
+class KeyInterval:
+    """How far apart key frames are: the longest of the last few distances, as some cameras add extra ones."""
+
+    def __init__(self) -> None:
+        self._last: float | None = None
+        self._distances: deque[float] = deque(maxlen=3)
+
+    def key_at(self, arrived: float) -> None:
+        if self._last is not None:
+            self._distances.append(arrived - self._last)
+        self._last = arrived
+
+    @property
+    def seconds(self) -> float | None:
+        return max(self._distances, default=None)
+
+    def due_in(self, now: float) -> float | None:
+        """Seconds until the next one, or None where that is not known."""
+        if self._last is None or self.seconds is None:
+            return None
+        return self._last + self.seconds - now
+
+
+class LagMeter:
+    """How far pictures come behind the camera's own clock, against the best so far.
+
+    A backlog (this process stood still, the network is too slow) shows as pictures that arrive later and later. A
+    camera's clock that leaps (NTP) is not lag, nor is one that runs a little slow.
+    """
+
+    def __init__(self) -> None:
+        self._last: tuple[float, float] | None = None
+        self._best = 0.0
+        self.lag = 0.0
+
+    def measure(self, arrived: float, clock: float | None) -> float:
+        """``clock``: the picture's timestamp in seconds, where it has one."""
+        if clock is None:
+            return self.lag
+        if self._last is None:
+            self._best = arrived - clock
+        else:
+            passed, ticked = arrived - self._last[0], clock - self._last[1]
+            self._best += CREEP * passed
+            if ticked < -1.0 or ticked > passed + LEAP:
+                self._best = arrived - clock - self.lag
+        self._best = min(self._best, arrived - clock)
+        self._last = (arrived, clock)
+        self.lag = arrived - clock - self._best
+        return self.lag

@@ -1,0 +1,171 @@
+"""What can be wrong with a camera, in words that say what to do. No word of it is a secret."""
+
+from __future__ import annotations
+
+import errno
+import socket
+from dataclasses import dataclass, replace
+
+import av
+
+from agent.plugin import CameraState, Failure
+from plugins.sources.rtsp.address import Address
+
+PROBE_TIMEOUT = 3.0
+
+
+@dataclass(frozen=True, slots=True)
+class Trouble:
+    kind: Failure
+    state: CameraState
+    what: str
+    """Goes on after "The camera at 192.168.1.20:554 "."""
+    advice: str = ""
+    refused: bool = False
+    """The camera said no, and would say it again: stay away for longer."""
+    detail: str = ""
+    """The library's own words, for the log."""
+
+    def told(self, error: Exception) -> Trouble:
+        """With the words of the exception that told it."""
+        return replace(self, detail=words(error))
+
+
+UNAUTHORIZED = Trouble(
+    Failure.UNAUTHORIZED,
+    CameraState.UNAUTHORIZED,
+    "refused the user name or password",
+    "check username and password in {key}",
+    refused=True,
+)
+NOT_FOUND = Trouble(
+    Failure.NOT_FOUND,
+    CameraState.NOT_FOUND,
+    "has no stream at this path",
+    "check the part behind the host in {key}",
+    refused=True,
+)
+REFUSED = Trouble(
+    Failure.UNREACHABLE,
+    CameraState.GONE,
+    "refuses connections",
+    "check that it is switched on, that RTSP is enabled, and the port in {key}",
+)
+UNREACHABLE = Trouble(
+    Failure.UNREACHABLE,
+    CameraState.GONE,
+    "can't be reached",
+    "check that it is switched on and on the network, and the host in {key}",
+)
+UNKNOWN_NAME = Trouble(
+    Failure.UNREACHABLE,
+    CameraState.GONE,
+    "can't be found: its name is unknown to the network",
+    "check the host in {key}, or write its IP address",
+)
+SILENT = Trouble(
+    Failure.TIMEOUT,
+    CameraState.SILENT,
+    "accepts connections but does not answer",
+    "it may need a restart, or have no connection left for another viewer",
+)
+NO_PICTURES = Trouble(
+    Failure.TIMEOUT,
+    CameraState.SILENT,
+    "opened the stream but sends no pictures",
+    "it may need a restart, or have no connection left for another viewer",
+)
+BUSY = Trouble(
+    Failure.SOURCE,
+    CameraState.SILENT,
+    "answered that it can't serve the stream just now",
+    "it may be starting, or have no connection left for another viewer",
+)
+NOT_RTSP = Trouble(
+    Failure.SOURCE,
+    CameraState.SILENT,
+    "answered something that is not a usable RTSP stream",
+    "check the port and the path in {key}",
+)
+NO_VIDEO = Trouble(
+    Failure.NO_VIDEO,
+    CameraState.NOT_FOUND,
+    "sends no video on this stream",
+    "check the part behind the host in {key}: it may be a sound-only stream",
+)
+UNKNOWN_CODEC = Trouble(
+    Failure.NO_VIDEO,
+    CameraState.NOT_FOUND,
+    "sends video in a form that can't be decoded",
+    "set the camera to H.264 or H.265",
+)
+NO_KEY_FRAMES = Trouble(
+    Failure.NO_VIDEO,
+    CameraState.NO_KEY_FRAMES,
+    "sends no key frames",
+    "set a key frame interval (also called I-frame interval or GOP) of 1 to 4 seconds in the camera",
+)
+CLOSED = Trouble(Failure.UNREACHABLE, CameraState.GONE, "closed the connection")
+FROZE = Trouble(Failure.STALE, CameraState.SILENT, "stopped sending pictures", "it may need a restart")
+LAGGING = Trouble(
+    Failure.STALE,
+    CameraState.LIVE,
+    "sends pictures that are too old",
+    "the network or this machine is too slow for the stream: take a smaller one (substream)",
+)
+PARKED = Trouble(
+    Failure.SOURCE,
+    CameraState.PARKED,
+    "made its driver hang three times and is given up until camscribe is restarted",
+    "check the camera, then restart camscribe",
+)
+
+_PLAIN: tuple[tuple[tuple[type[Exception], ...], Trouble], ...] = (
+    ((av.error.HTTPUnauthorizedError, av.error.HTTPForbiddenError), UNAUTHORIZED),
+    ((av.error.HTTPNotFoundError,), NOT_FOUND),
+    ((av.error.HTTPError, av.error.HTTPClientError), BUSY),
+    ((av.error.ConnectionRefusedError,), REFUSED),
+)
+_NO_ROUTE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN}
+_CLOSED = (av.error.ConnectionResetError, av.error.BrokenPipeError, av.error.EOFError)
+
+
+def words(error: BaseException) -> str:
+    """An exception for the log. Its own text may hold the URL with the password; its type and strerror don't."""
+    strerror = getattr(error, "strerror", None)
+    return f"{type(error).__name__}: {strerror}" if strerror else type(error).__name__
+
+
+def while_opening(error: Exception, elapsed: float, open_timeout: float, address: Address) -> Trouble:
+    """Why a stream could not be opened. Knocks at the port itself where the error alone doesn't tell (blocks)."""
+    for kinds, why in _PLAIN:
+        if isinstance(error, kinds):
+            return why
+    if isinstance(error, OSError) and error.errno in _NO_ROUTE:
+        return UNREACHABLE
+    unreachable = _knock(address)
+    if unreachable is not None:
+        return unreachable
+    # A silent camera comes as InvalidData, PermissionError or ExitError: only the time taken tells.
+    if elapsed >= 0.9 * open_timeout:
+        return SILENT
+    return CLOSED if isinstance(error, _CLOSED) else NOT_RTSP
+
+
+def while_reading(error: Exception | None, silent_for: float, read_timeout: float, *, pictures: bool) -> Trouble:
+    """Why a stream ended; ``error`` is None at its end."""
+    if error is None or silent_for < 0.9 * read_timeout:
+        return CLOSED
+    return FROZE if pictures else NO_PICTURES
+
+
+def _knock(address: Address) -> Trouble | None:
+    try:
+        socket.create_connection((address.host, address.port), PROBE_TIMEOUT).close()
+    except socket.gaierror:
+        return UNKNOWN_NAME
+    except ConnectionRefusedError:
+        return REFUSED
+    except OSError:
+        return UNREACHABLE
+    return None
