@@ -30,6 +30,7 @@ from agent.errors import (
     ObservationRefused,
     OutputUnavailable,
 )
+from agent.units import Duration, Size
 from agent.values import (
     Answer,
     CameraState,
@@ -57,6 +58,7 @@ __all__ = [
     "ConfigPath",
     "Context",
     "Delivery",
+    "Duration",
     "Failure",
     "Frame",
     "FrameUnavailable",
@@ -75,6 +77,7 @@ __all__ = [
     "PluginConfig",
     "SecretStr",
     "SecretUrl",
+    "Size",
     "Source",
 ]
 

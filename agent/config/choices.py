@@ -1,0 +1,129 @@
+"""Which plugin is meant, and its options: ``source: rtsp://…``, ``use: mqtt``."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any
+
+from agent.config.checker import Checker
+from agent.config.faults import Path_, did_you_mean, listed
+from agent.config.grammar import PluginChoice
+from agent.config.sentences import quoted
+from agent.config.shapes import keys_of
+from agent.plugin import Plugin, PluginConfig, Source
+from agent.registry import NOTHING_INSTALLED, Registry
+
+_SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)(:|$)", re.IGNORECASE)
+
+
+class Choices:
+    """Finds plugins in the registry and checks what the config says for them."""
+
+    def __init__(self, registry: Registry, checker: Checker) -> None:
+        self._registry = registry
+        self._checker = checker
+
+    def source(self, given: Any, path: Path_) -> PluginChoice | None:
+        given = self._checker.json(given, path)
+        if isinstance(given, str):
+            return self._short_source(given, path)
+        if not isinstance(given, Mapping):
+            found = self._checker.found(given, path)
+            self._checker.problem(path, f"found {found}; {self._source_forms()} is allowed")
+            return None
+        if "use" not in given:
+            self._checker.problem(path, self._no_use(given))
+            return None
+        use = given["use"]
+        if not isinstance(use, str):
+            self._checker.problem(
+                (*path, "use"), f"found {self._checker.found(use, path)}; the name of a source plugin is allowed"
+            )
+            return None
+        return self.plugin("source", use, dict(given), path)
+
+    def _short_source(self, text: str, path: Path_) -> PluginChoice | None:
+        scheme = _SCHEME.match(text)
+        word = scheme[1].lower() if scheme else ""
+        takers = {name: source for name, source in self._registry.sources.items() if word in source.schemes}
+        if len(takers) > 1:
+            self._checker.problem(
+                path, f"'{word}' is taken by the plugins {listed(takers, 'and')}: name one with 'use:'"
+            )
+        elif not takers:
+            self._checker.problem(path, self._no_taker(text, word, path))
+        else:
+            ((use, source),) = takers.items()
+            if (options := self._options_of(use, source, text, path)) is not None:
+                return self._choice(
+                    use, source, lambda: self._checker.validate_short(source.Config, options, path, text), path
+                )
+        return None
+
+    def _options_of(self, use: str, source: type[Source[Any]], text: str, path: Path_) -> dict[str, Any] | None:
+        try:
+            return dict(source.from_short(text))
+        except Exception as error:  # noqa: BLE001 (a plugin's own code; whatever it is, it is a fault with a place)
+            told = str(error) if isinstance(error, ValueError) else f"the plugin {use} failed on it: {_told(error)}"
+            self._checker.problem(path, told)
+            return None
+
+    def _no_taker(self, text: str, word: str, path: Path_) -> str:
+        for name in (word, word.rstrip("s")):
+            if reason := self._registry.failures.get(("source", name)):
+                return f"the source plugin '{name}' could not be loaded: {reason}"
+        if self._registry.empty:
+            return NOTHING_INSTALLED
+        schemes = [scheme for source in self._registry.sources.values() for scheme in source.schemes]
+        near = did_you_mean(word, schemes) if word else ""
+        return f"found {self._checker.found(text, path)}; {self._source_forms()} is allowed{'.' if near else ''}{near}"
+
+    def _source_forms(self) -> str:
+        schemes = sorted({scheme for source in self._registry.sources.values() for scheme in source.schemes})
+        return f"a text that begins with {listed(f'{scheme}:' for scheme in schemes)}" if schemes else "a source"
+
+    def _no_use(self, given: Mapping[str, Any]) -> str:
+        known = [*self._registry.sources, *(s for one in self._registry.sources.values() for s in one.schemes)]
+        if len(given) == 1 and (name := next(iter(given))) in known:
+            if given[name] is None:
+                return f"found a mapping, because of the colon behind '{name}': write 'source: {name}'"
+            return f"found a mapping without 'use:'. Write 'use: {name}' and its options beside it"
+        return f"'use:' is missing; it names the source plugin: {listed(sorted(self._registry.sources))}"
+
+    def plugin(
+        self, kind: str, use: str, options: dict[str, Any], path: Path_, ours: Iterable[str] = ("use",)
+    ) -> PluginChoice | None:
+        """``ours``: keys of the same mapping that are camscribe's own, not the plugin's."""
+        plugin = self._registry.of(kind).get(use)
+        if plugin is None:
+            self._checker.problem((*path, "use") if "use" in options else path, self._no_plugin(kind, use))
+            return None
+        taken = set(ours) - set(keys_of(plugin.Config))
+        own = {key: value for key, value in options.items() if key not in taken}
+        return self._choice(use, plugin, lambda: self._checker.validate(plugin.Config, own, path, ours), path)
+
+    def _no_plugin(self, kind: str, use: str) -> str:
+        if reason := self._registry.failures.get((kind, use)):
+            return f"the {kind} plugin '{use}' could not be loaded: {reason}"
+        if self._registry.empty:
+            return NOTHING_INSTALLED
+        known = sorted(self._registry.of(kind))
+        near = did_you_mean(use, known)
+        return f"there is no {kind} plugin {quoted(use)}; there {'are' if len(known) != 1 else 'is'} " + (
+            f"{listed(known, 'and')}.{near}" if known else "none"
+        )
+
+    def _choice(
+        self, use: str, plugin: type[Plugin[Any]], check: Callable[[], PluginConfig | None], path: Path_
+    ) -> PluginChoice | None:
+        try:
+            options = check()
+        except Exception as error:  # noqa: BLE001 (a plugin's validator; pydantic keeps only ValueErrors)
+            self._checker.problem(path, f"the plugin {use} failed while it checked its options: {_told(error)}")
+            return None
+        return PluginChoice(use, plugin, options) if options else None
+
+
+def _told(error: Exception) -> str:
+    return f"{type(error).__name__}: {error}"

@@ -1,0 +1,291 @@
+"""What config.yaml may say, but for the plugins' own options: the one declaration of each key.
+
+Validation, the JSON schema and docs/configuration.md come from these models.
+"""
+
+from __future__ import annotations
+
+import builtins
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    GetCoreSchemaHandler,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic_core import CoreSchema, core_schema
+
+from agent.config.cron import trigger_fields
+from agent.config.faults import closest
+from agent.plugin import ConfigPath, Plugin, PluginConfig
+from agent.registry import Registry
+from agent.units import Duration, Size, refusal
+
+RESERVED = ("status", "hub")
+"""MQTT topics of the agent itself."""
+DEFAULT = "default"
+"""The captioner that ``model:`` describes."""
+DEFAULT_PLUGIN = "llama_server"
+_ID = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
+_LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
+SHORTEST_EVERY = 0.1
+
+
+@dataclass(frozen=True, slots=True)
+class PluginChoice:
+    """A plugin and its validated options."""
+
+    use: str
+    """Its name in the registry."""
+    type: builtins.type[Plugin[Any]]
+    options: PluginConfig
+
+    @classmethod
+    def __get_pydantic_core_schema__(cls, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        """It is checked already when it goes into a camera's, captioner's or output's settings."""
+        return core_schema.is_instance_schema(cls)
+
+
+class _Keys(BaseModel):
+    model_config = ConfigDict(extra="forbid", frozen=True, use_attribute_docstrings=True)
+
+
+def name_fault(name: str, what: str, reserved: tuple[str, ...] = ()) -> str | None:
+    """Why this can't be the name of a camera, a captioner or an output."""
+    if name in reserved:
+        return f"'{name}' is a topic of camscribe itself: give the {what} another name"
+    if _ID.fullmatch(name) and len(name) <= 64:
+        return None
+    meant = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:64]
+    hint = f" Write {meant}" if meant and meant not in reserved else ""
+    return f"a {what}'s name has lower case letters, digits and single underscores, at most 64.{hint}"
+
+
+def _one_or_more(value: Any) -> Any:
+    return (value,) if isinstance(value, str) else value
+
+
+def _known(kind: str) -> AfterValidator:
+    """The name must be one of the validation context's, where there is one."""
+
+    def check(name: str, info: ValidationInfo) -> str:
+        names = (info.context or {}).get(kind)
+        if names is not None and name not in names:
+            there_are = ", ".join(names) or "none"
+            raise refusal(f"one of the {kind} of this file ({there_are})", closest(name, names))
+        return name
+
+    return AfterValidator(check)
+
+
+def _whole_number(value: Any) -> Any:
+    """The environment gives texts only."""
+    return int(value) if isinstance(value, str) and value.isdecimal() else value
+
+
+Fraction = Annotated[float, Field(ge=0, le=1)]
+Point = tuple[Fraction, Fraction]
+
+
+def _crop(value: Any) -> Any:
+    good = isinstance(value, list | tuple) and len(value) == 4
+    if good and all(isinstance(part, int | float) and not isinstance(part, bool) and 0 <= part <= 1 for part in value):
+        left, top, right, bottom = value
+        if left < right and top < bottom:
+            return value
+    raise refusal("[left, top, right, bottom] in fractions of the picture from 0 to 1, such as [0, 0.2, 1, 0.9],")
+
+
+class CameraOptions(_Keys):
+    """One camera: where its picture comes from, when it looks, and what it asks."""
+
+    source: Any
+    """Where the picture comes from: a text whose beginning picks the plugin (``rtsp://…``, ``file:clip.mp4``,
+    ``demo``), or a mapping with ``use:`` and the plugin's options."""
+    name: str | None = Field(default=None, min_length=1, max_length=100)
+    """What people read. Left out: the camera's id, with spaces."""
+    area: str | None = Field(default=None, min_length=1, max_length=100)
+    """The room or place, suggested to Home Assistant."""
+    enabled: bool = True
+    """``false``: no looks until somebody switches it on."""
+    every: Duration | None = None
+    """How often it looks by itself. Left out, with no ``cron`` either: only when asked."""
+    cron: str | None = None
+    """When it looks by itself, instead of ``every``: cron's five fields in local time, ``"*/5 8-18 * * mon-fri"``."""
+    prompt: str = Field(default="Describe what you see in one short sentence.", min_length=1, max_length=4000)
+    """What the model is asked about the picture."""
+    language: str | None = None
+    """The language to answer in, as a code such as ``de`` or ``pt-BR``. Left out: the prompt's own."""
+    max_age: Duration = 5.0
+    """A frame older than this is refused: stale never poses as fresh."""
+    timeout: Duration = 20.0
+    """How long a look may take, from the camera to the last word."""
+    max_tokens: int = Field(default=60, ge=1, le=4096)
+    """How long a caption may get; a token is about three quarters of a word."""
+    rotate: Annotated[Literal[0, 90, 180, 270], BeforeValidator(_whole_number)] = 0
+    """Degrees clockwise, for a camera that hangs on its side."""
+    crop: Annotated[tuple[Fraction, Fraction, Fraction, Fraction], BeforeValidator(_crop)] | None = None
+    """The part of the picture to keep: ``[left, top, right, bottom]`` in fractions of it. After ``rotate``."""
+    masks: tuple[Annotated[tuple[Point, ...], Field(min_length=3)], ...] = ()
+    """Areas nobody may see, neither the model nor people: polygons of ``[x, y]`` points in fractions of the picture
+    after ``rotate``, painted black."""
+    captioner: Annotated[
+        tuple[Annotated[str, _known("captioners")], ...], BeforeValidator(_one_or_more), Field(min_length=1)
+    ] = (DEFAULT,)
+    """Which captioner answers: a name, or a list of which the first that works does. ``default`` is ``model:``."""
+
+    @field_validator("every")
+    @classmethod
+    def _not_too_often(cls, every: float | None) -> float | None:
+        if every is not None and every < SHORTEST_EVERY:
+            raise refusal("100ms or more")
+        return every
+
+    @field_validator("cron")
+    @classmethod
+    def _cron(cls, cron: str | None, info: ValidationInfo) -> str | None:
+        if cron is None:
+            return None
+        try:
+            trigger_fields(cron)
+        except ValueError as error:
+            raise ValueError(f"{error}. Write five fields, such as '*/5 8-18 * * mon-fri'") from None
+        # An 'every' that is itself wrong is absent from the data; it was given all the same.
+        if info.data.get("every", 0) is not None:
+            raise ValueError("there is an 'every' as well: leave one of the two out")
+        return cron
+
+    @field_validator("language")
+    @classmethod
+    def _language(cls, language: str | None) -> str | None:
+        if language is not None and not _LANGUAGE.fullmatch(language):
+            raise refusal("a language code such as de, en or pt-BR")
+        return language
+
+    @field_validator("prompt")
+    @classmethod
+    def _says_something(cls, prompt: str) -> str:
+        if not prompt.strip():
+            raise ValueError("the prompt is empty")
+        return prompt
+
+
+class CameraSettings(CameraOptions):
+    """A camera as camscribe uses it."""
+
+    id: str
+    source: PluginChoice
+    name: str
+
+    @model_validator(mode="before")
+    @classmethod
+    def _named_after_its_id(cls, data: Any) -> Any:
+        if isinstance(data, Mapping) and not data.get("name") and "id" in data:
+            return {**data, "name": str(data["id"]).replace("_", " ").capitalize()}
+        return data
+
+
+class CaptionerOptions(_Keys):
+    """A captioner. The keys beside ``use`` are the plugin's."""
+
+    use: str | None = None
+    """The captioner plugin. Left out: the one of the captioner's own name where there is such a plugin, else
+    ``llama_server``."""
+
+
+class CaptionerSettings(_Keys):
+    """A captioner as camscribe uses it."""
+
+    name: str
+    plugin: PluginChoice
+
+
+class OutputOptions(_Keys):
+    """An output. The keys beside these are the plugin's."""
+
+    use: str | None = None
+    """The output plugin. Left out: the one of the output's own name."""
+    cameras: Annotated[tuple[Annotated[str, _known("cameras")], ...], BeforeValidator(_one_or_more)] | None = None
+    """Only these cameras' observations. Left out: all."""
+    backlog: Literal["all", "latest"] = "all"
+    """What it gets after it could not be reached: ``all`` that was missed, or only the ``latest`` of each camera."""
+    expire: Duration = 86400.0
+    """Observations older than this are not sent any more."""
+    timeout: Duration = 30.0
+    """How long sending one observation may take before it counts as failed and is tried again."""
+
+
+class OutputSettings(OutputOptions):
+    """An output as camscribe uses it."""
+
+    name: str
+    plugin: PluginChoice
+
+
+class WebSettings(_Keys):
+    """The pages and the HTTP API."""
+
+    host: str = Field(default="127.0.0.1", min_length=1)
+    """The address to listen on; ``0.0.0.0`` is every one of this machine's."""
+    port: int = Field(default=8765, ge=0, le=65535)
+    """The TCP port; 0 picks a free one."""
+
+
+class KeepSettings(_Keys):
+    """How long the journal and its pictures are kept; the stricter of the two counts."""
+
+    days: float | None = Field(default=14, gt=0, le=36500)
+    """Older observations are deleted. ``null``: no limit."""
+    size: Size | None = 5_000_000_000
+    """The oldest are deleted when the journal and its pictures take more than this. ``null``: no limit."""
+
+
+class Document(_Keys):
+    """config.yaml as a whole. The sections' entries are read one by one, with their plugins' own options."""
+
+    model: dict[str, Any] = {}
+    """The default captioner: a preset's name, or your own model files. Its options are the plugin's."""
+    captioners: dict[str, Any] = {}
+    """More captioners by name; a camera picks one with ``captioner:``."""
+    cameras: dict[str, Any]
+    """The cameras by id: lower case letters, digits and single underscores; ``status`` and ``hub`` are reserved."""
+    outputs: dict[str, Any] = {}
+    """Who is told, by name; the name is the plugin's unless ``use:`` says another."""
+    web: WebSettings | Literal[False] | None = None
+    """The pages and the HTTP API; ``false`` to do without."""
+    keep: KeepSettings = KeepSettings()
+    """How long observations and pictures are kept."""
+    data_dir: ConfigPath | None = None
+    """Where the journal and its pictures live; one camscribe a folder. Left out: ``~/.local/share/camscribe``, the
+    service's state folder under systemd, or ``~/Library/Application Support/camscribe`` on a Mac."""
+    plugins_dir: ConfigPath | None = None
+    """A folder of plugins of your own: each .py file is one, named after the file."""
+
+
+@dataclass(frozen=True)
+class Config:
+    """A whole config, validated."""
+
+    path: Path | None
+    """The file, or None where it was given as values."""
+    registry: Registry
+    captioners: Mapping[str, CaptionerSettings]
+    """``default`` is ``model:``."""
+    cameras: Mapping[str, CameraSettings]
+    outputs: Mapping[str, OutputSettings]
+    web: WebSettings | None
+    keep: KeepSettings
+    data_dir: Path
+    plugins_dir: Path | None
+    secrets: frozenset[str]
+    """What must never be shown: see agent.redact."""
