@@ -7,6 +7,7 @@ import itertools
 import logging
 import sqlite3
 from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from datetime import timedelta
 from pathlib import Path
 from typing import Protocol, TypeVar
@@ -18,7 +19,7 @@ from agent.errors import JournalUnavailable, Misconfigured
 from agent.journal import store
 from agent.journal.lock import Lock
 from agent.journal.pictures import UNFINISHED, Pictures
-from agent.journal.store import New, Removed, Row, Store
+from agent.journal.store import Kept, New, Row, Store
 from agent.journal.worker import Worker
 from agent.status import Counters, Outage
 from agent.values import Moment, Observation
@@ -42,7 +43,7 @@ class Follower(Protocol):
     def news(self) -> None:
         """There is something new to read."""
 
-    def lost(self, removed: list[Removed]) -> None:
+    def lost(self, kept: list[Kept]) -> None:
         """Retention took these before they were fetched."""
 
 
@@ -59,7 +60,8 @@ class Journal:
         self.outage = Outage("The journal", log, clock, each="attempts", level=logging.ERROR)
         self._clock = clock
         self._counters = counters
-        self._worker = Worker("journal")
+        self._held = ExitStack()
+        self._worker = Worker("journal", at_end=self._held.close)
         self._followers: list[Follower] = []
         self._grown = asyncio.Event()
         self.latest_seq = 0
@@ -88,30 +90,24 @@ class Journal:
     def _open(self) -> None:
         try:
             self.data_dir.mkdir(mode=0o700, parents=True, exist_ok=True)
-            self._lock = Lock(self.data_dir)
+            lock = Lock(self.data_dir)
         except (PermissionError, FileExistsError, NotADirectoryError) as error:
             raise Misconfigured(
                 f"The data_dir {self.data_dir} can't be used ({error.strerror}). It has to be a folder that the user "
                 "camscribe runs as may write to."
             ) from error
-        try:
-            self._pictures = Pictures(self.data_dir / PICTURES)
-            self._store = Store(self.data_dir / FILE)
-            self._newest = self._store.newest()
-            self.cursors = self._store.cursors()
-        except BaseException:
-            self._lock.release()
-            raise
+        self._held.callback(lock.release)
+        self._pictures = Pictures(self.data_dir / PICTURES)
+        self._store = Store(self.data_dir / FILE)
+        self._held.callback(self._store.close)
+        self._newest = self._store.newest()
+        self.cursors = self._store.cursors()
         self.latest_seq, self.bytes = self._store.latest, self._store.bytes
 
     async def close(self) -> None:
-        """Waits, for a while, until everything that was asked for is written."""
-        await self._worker.run(self._close)
-        await self._worker.close()
-
-    def _close(self) -> None:
-        self._store.close()
-        self._lock.release()
+        """Waits, for a while, until everything that was asked for is written. A second time does nothing."""
+        if not await self._worker.close():
+            log.error("%s did not take the last of the journal in time; the disk hangs.", self.data_dir)
 
     # Writing and reading
 
@@ -227,22 +223,28 @@ class Journal:
     async def remove_older(self, age: timedelta, now: Moment, limit: int) -> int:
         """Remove up to ``limit`` of those recorded longer than ``age`` ago; how many that were."""
         before = (now.wall - age).timestamp()
-        return await self._do(lambda: self._remove(lambda: self._store.remove_older(before, limit)))
+        return await self._do(lambda: self._remove(self._store.older(before, limit)))
 
     async def remove_oldest(self, limit: int, *, down_to: int) -> int:
         """Remove up to ``limit`` of the oldest, as long as all take more than ``down_to`` bytes; how many that were."""
-        return await self._do(lambda: self._remove(lambda: self._store.remove_oldest(limit, down_to)))
+        return await self._do(lambda: self._remove(self._store.oldest(limit, down_to)))
 
-    def _remove(self, take: Callable[[], list[Removed]]) -> int:
-        removed = take()
-        for each in removed:
-            if each.picture is not None:
-                self._pictures.remove(each.picture)
-        losses = [(f, [each for each in removed if each.seq > f.fetched]) for f in self._followers]
+    def _remove(self, kept: list[Kept]) -> int:
+        pictures = [each.picture for each in kept if each.picture is not None]
+        try:
+            self._store.delete(kept)
+        except sqlite3.OperationalError as error:
+            if not pictures or not store.is_full(error):
+                raise
+            # On a full disk even a deletion is too much for the log: the pictures make the room for it.
+            self._pictures.remove(*pictures)
+            self._store.delete(kept)
+        self._pictures.remove(*pictures)
+        losses = [(f, [each for each in kept if each.seq > f.fetched]) for f in self._followers]
         self._worker.tell(self._removed, self._store.bytes, losses)
-        return len(removed)
+        return len(kept)
 
-    def _removed(self, size: int, losses: list[tuple[Follower, list[Removed]]]) -> None:
+    def _removed(self, size: int, losses: list[tuple[Follower, list[Kept]]]) -> None:
         self.bytes = size
         for follower, lost in losses:
             if lost:

@@ -42,11 +42,12 @@ class Pictures:
             return None
         return jpeg if len(jpeg) == size else None
 
-    def remove(self, path: str) -> None:
-        """It, and its day's folder with the last one."""
-        file = self.root / path
-        file.unlink(missing_ok=True)
-        self._remove_if_empty(file.parent)
+    def remove(self, *paths: str) -> None:
+        """Those that are there, and a day's folder with its last one."""
+        for path in paths:
+            (self.root / path).unlink(missing_ok=True)
+        for folder in {(self.root / path).parent for path in paths}:
+            self._remove_if_empty(folder)
 
     def walk(self) -> Iterator[Path]:
         """Every file, oldest folder first, one at a time. Empty folders go."""

@@ -13,7 +13,7 @@ from pydantic import ValidationError
 
 from agent.clock import Clock
 from agent.journal import Journal, Row
-from agent.journal.store import Removed
+from agent.journal.store import Kept
 from agent.status import Counters
 from agent.values import Delivery, Observation
 
@@ -116,7 +116,7 @@ class Reader:
     def news(self) -> None:
         self._news.set()
 
-    def lost(self, removed: list[Removed]) -> None:
+    def lost(self, removed: list[Kept]) -> None:
         lost = sum(self._cameras is None or each.camera in self._cameras for each in removed)
         if lost:
             self._counters.add("dropped_total", lost, reason="retention", output=self._name)

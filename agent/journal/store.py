@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import logging
-import math
 import os
 import sqlite3
 from collections.abc import Callable, Sequence
@@ -99,12 +98,13 @@ class New:
 
 
 @dataclass(frozen=True, slots=True)
-class Removed:
-    """A row that retention took."""
+class Kept:
+    """A row as retention sees it."""
 
     seq: int
     camera: str
     picture: str | None
+    bytes: int
 
 
 ROW = "seq, camera, good, recorded, monotonic, picture, picture_bytes, json"
@@ -163,15 +163,16 @@ class Store:
             raise
 
     def _after(self, error: sqlite3.Error) -> None:
+        """Leave no transaction open, and change over to a fresh connection where the old one may be no good."""
         db = self._db
         if db is None:
             return
         if db.in_transaction:
             with suppress(sqlite3.Error):  # SQLite has rolled back by itself after most errors
                 db.execute("ROLLBACK")
-        if code(error) in UNTRUSTED:
-            self._db = None
-            with suppress(sqlite3.Error):  # a checkpoint that a broken disk does not take
+        if code(error) in UNTRUSTED - DAMAGED:
+            with suppress(sqlite3.Error, OSError):  # the disk is no better yet; the old one may still read
+                self._db = self._open()
                 db.close()
 
     def _open(self) -> sqlite3.Connection:
@@ -288,30 +289,35 @@ class Store:
         query = f"SELECT id FROM observations WHERE id IN ({marks}) AND picture IS NOT NULL"  # noqa: S608
         return {id_ for (id_,) in self.run(lambda db: db.execute(query, ids).fetchall())}
 
-    def remove_older(self, recorded_before: float, limit: int) -> list[Removed]:
-        return self._remove("recorded < ?", (recorded_before,), "recorded, seq", limit, -math.inf)
+    def older(self, recorded_before: float, limit: int) -> list[Kept]:
+        """The oldest of those recorded before then."""
+        return self._kept("WHERE recorded < ? ORDER BY recorded, seq", (recorded_before,), limit)
 
-    def remove_oldest(self, limit: int, down_to: float) -> list[Removed]:
-        return self._remove("1", (), "seq", limit, down_to)
+    def oldest(self, limit: int, down_to: int) -> list[Kept]:
+        """As many of the oldest as have to go for the rest to take at most ``down_to`` bytes."""
+        left, found = self.bytes, []
+        for each in self._kept("ORDER BY seq", (), limit):
+            if left <= down_to:
+                break
+            found.append(each)
+            left -= each.bytes
+        return found
 
-    def _remove(self, where: str, values: Sequence[object], order: str, limit: int, down_to: float) -> list[Removed]:
-        query = f"SELECT seq, camera, picture, bytes FROM observations WHERE {where} ORDER BY {order} LIMIT ?"  # noqa: S608
+    def _kept(self, which: str, values: Sequence[object], limit: int) -> list[Kept]:
+        query = f"SELECT seq, camera, picture, bytes FROM observations {which} LIMIT ?"  # noqa: S608
+        return [Kept(*row) for row in self.run(lambda db: db.execute(query, (*values, limit)).fetchall())]
 
-        def job(db: sqlite3.Connection) -> tuple[list[Removed], int]:
-            left, removed = self.bytes, []
+    def delete(self, kept: Sequence[Kept]) -> None:
+        freed = sum(each.bytes for each in kept)
+
+        def job(db: sqlite3.Connection) -> None:
             db.execute("BEGIN IMMEDIATE")
-            for seq, camera, picture, size in db.execute(query, (*values, limit)).fetchall():
-                if left <= down_to:
-                    break
-                db.execute("DELETE FROM observations WHERE seq = ?", (seq,))
-                removed.append(Removed(seq, camera, picture))
-                left -= size
-            db.execute("UPDATE total SET bytes = ?", (left,))
+            db.executemany("DELETE FROM observations WHERE seq = ?", [(each.seq,) for each in kept])
+            db.execute("UPDATE total SET bytes = bytes - ?", (freed,))
             db.execute("COMMIT")
-            return removed, left
 
-        removed, self.bytes = self.run(job)
-        return removed
+        self.run(job)
+        self.bytes -= freed
 
     def shrink(self, pages: int = 256) -> bool:
         """Give some of the file's free pages back where many are free; whether there is more to do."""
@@ -321,7 +327,7 @@ class Store:
             (used,) = db.execute("PRAGMA page_count").fetchone()
             if free < max(4 * pages, used // 5):
                 return False
-            db.execute(f"PRAGMA incremental_vacuum({pages})").fetchall()
+            db.executescript(f"PRAGMA incremental_vacuum({pages})")  # execute() would stop after one page
             return True
 
         return self.run(job)

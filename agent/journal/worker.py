@@ -21,7 +21,9 @@ class Worker:
     for them. This thread is a daemon, so a disk that hangs can't keep the process from ending.
     """
 
-    def __init__(self, name: str) -> None:
+    def __init__(self, name: str, at_end: Callable[[], None]) -> None:
+        """``at_end`` is the last thing the thread does."""
+        self._at_end = at_end
         self._jobs: queue.SimpleQueue[tuple[Callable[[], Any], asyncio.Future[Any]] | None] = queue.SimpleQueue()
         self._room = asyncio.Semaphore(MOST_WAITING)
         self._ended = asyncio.Event()
@@ -46,19 +48,26 @@ class Worker:
             if not self._loop.is_closed():  # nobody is left to hear it
                 raise
 
-    async def close(self) -> None:
-        """Let the jobs that wait end, for a while."""
+    async def close(self) -> bool:
+        """Let the jobs that wait end; whether they did in time."""
         if not self._closed:
             self._closed = True
             self._jobs.put(None)
-        async with asyncio.timeout(CLOSE_WITHIN):
-            await self._ended.wait()
+        try:
+            async with asyncio.timeout(CLOSE_WITHIN):
+                await self._ended.wait()
+        except TimeoutError:
+            return False
+        return True
 
     def _work(self) -> None:
         while (item := self._jobs.get()) is not None:
             self._do(*item)
             del item
-        self.tell(self._ended.set)
+        try:
+            self._at_end()
+        finally:
+            self.tell(self._ended.set)
 
     def _do(self, job: Callable[[], Any], future: asyncio.Future[Any]) -> None:
         if future.cancelled():
