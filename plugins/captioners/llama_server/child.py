@@ -98,8 +98,10 @@ class Child:
         if self._code is None:  # the guard was killed; the engine may not have been, and must not live on unguarded
             with suppress(ProcessLookupError):
                 os.killpg(self.group, signal.SIGKILL)
-        code = await self._process.wait()
-        self._code = code if self._code is None else self._code
+        with suppress(TimeoutError):  # it waits for the pipes as well, and something that escaped may hold one
+            await asyncio.wait_for(self._process.wait(), _SLACK)
+        if self._code is None:
+            self._code = self._process.returncode or -signal.SIGKILL
 
     async def _drain(self) -> None:
         """What the engine says: the last lines are kept, all of it goes to the debug log."""

@@ -123,7 +123,7 @@ class LlamaServerConfig(PluginConfig):
         model = self._model()
         view = ModelView(self.geometry or model.view.geometry, self.picture_size or model.view.size)
         tokens = model.image_tokens if self.image_tokens is None else self.image_tokens or None
-        return Model(model.name, model.origin, view, tokens, self.context or model.context)
+        return Model(model.name, model.origin, view, tokens, self.context or model.context, model.threads)
 
     def _model(self) -> Model:
         if self.hf is not None:

@@ -28,7 +28,6 @@ HUB = "https://huggingface.co"
 SILENCE = 30.0
 """Seconds without a byte after which a download is given up for now."""
 MOST_LISTING = 8 << 20
-_CHUNK = 1 << 20
 
 
 class _Lfs(BaseModel):
@@ -154,7 +153,9 @@ def _is(path: str, quant: str) -> bool:
 async def _fetch_file(http: httpx.AsyncClient, origin: Hosted, part: _Part, progress: Callable[[str], None]) -> None:
     file = await asyncio.to_thread(part.partial.open, "ab")
     try:
-        headers = {"Range": f"bytes={file.tell()}-"} if file.tell() else {}
+        headers = {"Accept-Encoding": "identity"}
+        if file.tell():
+            headers["Range"] = f"bytes={file.tell()}-"
         url = f"/{origin.repo}/resolve/main/{part.entry.path}"
         async with http.stream("GET", url, headers=headers) as response:
             if response.status_code != httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:  # else it is whole already
@@ -168,7 +169,7 @@ async def _fetch_file(http: httpx.AsyncClient, origin: Hosted, part: _Part, prog
 
 
 async def _receive(response: httpx.Response, file: BinaryIO, part: _Part, progress: Callable[[str], None]) -> None:
-    async for chunk in response.aiter_bytes(_CHUNK):
+    async for chunk in response.aiter_raw():
         await asyncio.to_thread(file.write, chunk)
         if part.entry.size:
             progress(f"downloading {part.path.name}, {100 * file.tell() // part.entry.size} %")

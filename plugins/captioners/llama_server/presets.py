@@ -45,6 +45,8 @@ class Model:
     image_tokens: int | None
     """The most tokens a picture may take (``--image-max-tokens``); None: the engine's own way."""
     context: int = 2048
+    threads: int | None = None
+    """Where more would only wait for each other."""
 
 
 def _smol(name: str, repo: str, image: int, tokens: int) -> Model:
@@ -74,6 +76,7 @@ PRESETS = {
             ModelView(Geometry.SQUARE, 96),
             None,
             context=1024,
+            threads=1,
         ),
     )
 }

@@ -26,7 +26,7 @@ def main() -> None:
     params.n_ctx = settings["context"]
     params.n_parallel = settings["parallel"]
     params.cpuparams.n_threads = settings["threads"]
-    params.cache_ram_mib = 0  # else each picture's prompt is kept, up to 8 GB of them
+    params.cache_ram_mib = 0  # else every picture's prompt is kept, up to 8 GiB in all
     params.ui = False
     params.offline = True
     if settings["image_tokens"] is not None:

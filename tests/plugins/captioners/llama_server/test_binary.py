@@ -78,7 +78,7 @@ async def test_one_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: p
     path.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -c 'import time; time.sleep(600)'\n")
     path.chmod(0o755)
     monkeypatch.setattr(binary, "ASK_WITHIN", 0.5)
-    with pytest.raises(Misconfigured, match="gave no answer within 0.5 s"):
+    with pytest.raises(Misconfigured, match=r"gave no answer within 0.5 s"):
         await find(path, LOG)
 
 

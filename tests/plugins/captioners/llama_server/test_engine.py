@@ -12,7 +12,6 @@ import sys
 import time
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -22,20 +21,10 @@ from plugins.captioners.llama_server import LlamaServer
 from plugins.captioners.llama_server.child import Child
 from plugins.captioners.llama_server.engine import Pace, Pauses, State
 from tests.fakes.engine.stand_in import Behaviour, calls, misbehave, stand_in
+from tests.fakes.engine.waiting import gone, until
 from tests.plugins.captioners.llama_server.conftest import QUICK, Running
 
 Ask = Callable[..., CaptionRequest]
-
-
-async def until(condition: Callable[[], Any], within: float = 20) -> None:
-    async with asyncio.timeout(within):
-        while not condition():
-            await asyncio.sleep(0.02)
-
-
-def gone(process: psutil.Process) -> bool:
-    """It has ended; a zombie only waits for this machine's init to notice."""
-    return not process.is_running() or process.status() == psutil.STATUS_ZOMBIE
 
 
 async def test_ready_engine_answers_and_is_gone_after_the_stop(running: Running, short: Path, request_: Ask):
@@ -96,7 +85,7 @@ async def test_runtime_folder_with_too_long_a_path_is_said(captioner: Callable[.
     server = stand_in(short, Behaviour())
     engine = await asyncio.to_thread(captioner, binary=server)
     long = Context("default", engine.log, short, short / ("x" * 90))
-    with pytest.raises(Misconfigured, match="at most 100 work. Set XDG_RUNTIME_DIR"):
+    with pytest.raises(Misconfigured, match=r"at most 100 work. Set XDG_RUNTIME_DIR"):
         await LlamaServer(engine.config, long).run()
 
 
@@ -182,7 +171,7 @@ async def test_model_that_cannot_see_is_a_fault_of_the_config(
     captioner: Callable[..., LlamaServer], short: Path, behaviour: Behaviour
 ):
     engine = await asyncio.to_thread(captioner, binary=stand_in(short, behaviour))
-    with pytest.raises(Misconfigured, match="can't see pictures: name its picture projector .* under mmproj"):
+    with pytest.raises(Misconfigured, match=r"can't see pictures: name its picture projector .* under mmproj"):
         await engine.run()
     with pytest.raises(CaptionUnavailable, match="can't see pictures"):
         await engine.ready(20)

@@ -21,6 +21,7 @@ from plugins.captioners.llama_server import LlamaServer
 from plugins.captioners.llama_server.presets import TINY
 from plugins.sources.demo.scenes import Scene, caption, draw, random_scene
 from tests.fakes.engine.real import real_server
+from tests.fakes.engine.waiting import gone, until
 from tests.plugins.captioners.llama_server.conftest import Running
 
 ROOT = Path(__file__).parents[4]
@@ -31,13 +32,6 @@ STRICT = {
 BUDGET = {"image_tokens": 64}
 """What a SmolVLM's preset sets; with it llama.cpp letterboxes a picture that is not square."""
 Ask = Callable[..., CaptionRequest]
-
-
-def gone(pid: int) -> bool:
-    try:
-        return psutil.Process(pid).status() == psutil.STATUS_ZOMBIE  # it only waits for this machine's init
-    except psutil.NoSuchProcess:
-        return True
 
 
 def seen(picture: Image.Image, view: ModelView) -> bytes:
@@ -119,7 +113,7 @@ async def test_engine_killed_in_the_middle_of_a_caption_comes_back_by_itself(run
 
 
 AGENT = """
-import asyncio, logging, sys
+import asyncio, logging, subprocess, sys
 from pathlib import Path
 from agent.plugin import Context
 from plugins.captioners.llama_server import LlamaServer, LlamaServerConfig
@@ -129,7 +123,8 @@ async def main():
     engine = LlamaServer(LlamaServerConfig(preset="tiny"), Context("default", logging.getLogger(), folder, folder))
     running = asyncio.create_task(engine.run())
     await engine.ready(30)
-    print(engine.engine.pid, flush=True)
+    other = subprocess.Popen(["sleep", "60"], close_fds=False, stdout=-3, stderr=-3)  # inherits all it can
+    print(engine.engine.pid, other.pid, flush=True)
     await running
 
 asyncio.run(main())
@@ -141,14 +136,14 @@ async def test_no_engine_is_left_of_an_agent_that_was_killed(short: Path):
         sys.executable, "-c", AGENT, str(short), cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )
     assert agent.stdout
-    engine = psutil.Process(int(await agent.stdout.readline()))
+    engine, other = (psutil.Process(int(pid)) for pid in (await agent.stdout.readline()).split())
     guard = engine.parent()
     assert guard
     agent.kill()
     await agent.wait()
-    async with asyncio.timeout(5):
-        while not (gone(engine.pid) and gone(guard.pid)):
-            await asyncio.sleep(0.02)
+    await until(lambda: gone(engine) and gone(guard), within=10)
+    assert other.is_running(), "the pipe's end that keeps the engine alive must be the agent's alone"
+    other.kill()
 
 
 async def test_broken_model_file_is_told_with_the_engines_words(running: Running, tmp_path: Path):
@@ -156,7 +151,7 @@ async def test_broken_model_file_is_told_with_the_engines_words(running: Running
     cut = tmp_path / "cut.gguf"
     cut.write_bytes(whole.read_bytes()[:600_000])
     async with running(preset=None, model=cut, mmproj=TINY / "tinyvlm-mmproj-f16.gguf") as engine:
-        with pytest.raises(CaptionUnavailable, match="The engine ended with exit status 1. .*failed to load model"):
+        with pytest.raises(CaptionUnavailable, match=r"The engine ended with exit status 1. .*failed to load model"):
             await engine.ready(30)
 
 
