@@ -242,7 +242,7 @@ class App:
             "version": state.version,
             "engine": state.engine,
             "cameras": cameras,
-            "counters": {str(key): value for key, value in self._counters.snapshot().items()},
+            "counters": self._counters.snapshot(),
         }
 
 

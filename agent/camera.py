@@ -12,6 +12,7 @@ from agent.clock import Clock
 from agent.config import CameraSettings
 from agent.errors import Failure, FrameUnavailable
 from agent.plugin import Source
+from agent.prompt import in_language
 from agent.status import Counters
 from agent.values import CameraState, Frame, Moment, Observation, Reason
 
@@ -83,12 +84,12 @@ class Camera:
         if self._scheduled is not None:
             self._counters.add("looks_merged_total", camera=self.id)
             return
-        self._scheduled = Look(reason, self.prompt, self._clock.now())
+        self._scheduled = Look(reason, self._worded(self.prompt), self._clock.now())
         self._due.set()
 
     def ask(self, reason: Reason, prompt: str | None = None) -> asyncio.Future[Observation]:
         """A look that somebody waits for: it goes first and always answers. Two alike share one result."""
-        prompt = prompt or self.prompt
+        prompt = self._worded(prompt or self.prompt)
         look = next((look for look in self._asked if look.prompt == prompt), None)
         if look is None:
             if len(self._asked) >= MOST_ASKED:
@@ -98,6 +99,9 @@ class Camera:
             self._due.set()
         assert look.answer is not None
         return asyncio.shield(look.answer)  # one who gives up waiting must not take the answer from the others
+
+    def _worded(self, prompt: str) -> str:
+        return in_language(prompt, self.settings.language)
 
     def again(self, look: Look) -> None:
         """The look's frame grew too old in the queue: take another one."""

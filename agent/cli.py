@@ -11,7 +11,7 @@ import sys
 from collections.abc import Coroutine
 from importlib.metadata import version
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, NoReturn
 
 import typer
 from rich.console import Console
@@ -19,11 +19,12 @@ from rich.console import Console
 from agent import control, logs
 from agent import doctor as doctor_
 from agent.app import ASKED_WITHIN, App, CamerasStuck, first_of
-from agent.config import Config, find, json_schema, load, parse_duration
+from agent.config import Config, find, json_schema, load
 from agent.demo import Demo
 from agent.errors import Misconfigured
 from agent.registry import Registry
 from agent.runtime import control_socket
+from agent.units import parse_duration
 from agent.values import Observation
 
 app = typer.Typer(
@@ -178,7 +179,7 @@ def _load(path: Path | None) -> Config:
         _stop(str(error))
 
 
-def _stop(message: str, code: int = 2) -> Any:
+def _stop(message: str, code: int = 2) -> NoReturn:
     print(message, file=sys.stderr)
     raise typer.Exit(code)
 

@@ -34,7 +34,7 @@ def _embedded(data_dir: Path) -> dict[str, Any]:
 
 
 class Demo:
-    """The demo's config and its run. With ``as_json``, observations are JSON lines on stdout, the log JSON on stderr."""
+    """The demo's config and its run. With ``as_json``: observations as JSON lines on stdout, the log on stderr."""
 
     def __init__(self, seconds: float | None, *, as_json: bool, verbose: bool) -> None:
         self._seconds = seconds

@@ -156,7 +156,8 @@ class _EmptyHome:
 
 
 async def _nothing() -> AsyncIterator[Delivery]:
-    for delivery in ():
+    none: tuple[Delivery, ...] = ()
+    for delivery in none:
         yield delivery
 
 

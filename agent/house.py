@@ -8,12 +8,12 @@ from collections.abc import AsyncIterator, Callable, Mapping
 
 from agent.camera import Camera, TooManyLooks
 from agent.clock import Clock
-from agent.config import parse_duration
 from agent.errors import CommandRefused
 from agent.plugin import CameraInfo, HomeState
 from agent.queue import FrameQueue
 from agent.schedule import Schedule, Timing
 from agent.status import Counters
+from agent.units import parse_duration
 
 RATE_WINDOW = 60.0
 LONGEST_PROMPT = 4000

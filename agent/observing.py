@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 import uuid6
 
 from agent.clock import Clock
-from agent.errors import Failure
+from agent.errors import Failure, JournalUnavailable
 from agent.journal import Journal
 from agent.status import Counters
 from agent.values import Caption, Latency, LookError, ModelView, Moment, Observation, PictureFacts, SentFacts
@@ -167,9 +167,9 @@ class Observer:
     async def _tell(self, camera: Camera, look: Look, observation: Observation, picture: bytes | None) -> None:
         try:
             observation = await self._journal.record(observation, picture)
-        except OSError as error:
-            # The journal said it at ERROR already; the camera's looks go on, and whoever asked gets the answer.
-            self._counters.add("observations_lost_total", reason=type(error).__name__)
+        except JournalUnavailable:
+            # The journal has said and counted it. The looks go on, and whoever asked gets the answer.
+            self._log.debug("%s: observation %s is not in the journal", camera.id, observation.id)
         self._counters.add("observations_total", camera=camera.id)
         camera.looked(observation)
         self._told(observation)

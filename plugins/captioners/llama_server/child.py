@@ -77,6 +77,7 @@ class Child:
             self._log.warning("the engine's guard (process %d) did not end it in time; killing both", self.group)
         finally:
             self._kill()
+            await asyncio.wait({self._drained}, timeout=1)  # its end closes the pipe; cut short, that would stay open
             self._drained.cancel()
         await self._ended
         await asyncio.gather(self._drained, return_exceptions=True)
