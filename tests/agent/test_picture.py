@@ -1,0 +1,165 @@
+import hashlib
+import io
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from agent.picture import prepare, sent, shown
+from agent.values import Geometry, ModelView
+
+RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
+SQUARE_96 = ModelView(Geometry.SQUARE, 96)
+SQUARE_512 = ModelView(Geometry.SQUARE, 512)
+ASPECT_768 = ModelView(Geometry.ASPECT, 768)
+VIEWS = [SQUARE_96, SQUARE_512, ASPECT_768, ModelView(Geometry.ASPECT, 1280)]
+
+
+def plain(width, height, colour=WHITE):
+    return np.full((height, width, 3), colour, np.uint8)
+
+
+def quarters(width=400, height=200):
+    """Red, green over blue, white."""
+    pixels = plain(width, height)
+    pixels[: height // 2, : width // 2] = RED
+    pixels[: height // 2, width // 2 :] = GREEN
+    pixels[height // 2 :, : width // 2] = BLUE
+    return pixels
+
+
+def noise(width, height):
+    return np.random.default_rng(0).integers(0, 256, (height, width, 3), dtype=np.uint8)
+
+
+def opened(picture):
+    image = Image.open(io.BytesIO(picture.jpeg))
+    assert image.format == "JPEG"
+    assert image.mode == "RGB"
+    assert image.size == (picture.width, picture.height)
+    assert hashlib.sha256(picture.jpeg).hexdigest() == picture.sha256
+    return np.asarray(image).astype(int)
+
+
+def near(pixel, colour):
+    return all(abs(int(a) - b) < 12 for a, b in zip(pixel, colour, strict=True))
+
+
+@pytest.mark.parametrize("colour", [RED, GREEN, BLUE])
+def test_a_red_picture_is_red_for_people_and_for_the_model(colour):
+    pixels = plain(640, 480, colour)
+    for picture in (shown(pixels), *(sent(pixels, view) for view in VIEWS)):
+        assert near(opened(picture).mean(axis=(0, 1)), colour)
+
+
+def test_people_see_the_true_aspect_and_the_model_its_square():
+    pixels = quarters(1920, 1080)
+    assert opened(shown(pixels)).shape == (720, 1280, 3)
+    square = opened(sent(pixels, SQUARE_512))
+    assert square.shape == (512, 512, 3)
+    for y, x, colour in ((100, 100, RED), (100, 400, GREEN), (400, 100, BLUE), (400, 400, WHITE)):
+        assert near(square[y, x], colour)
+
+
+def test_a_model_that_wants_the_aspect_gets_it_and_no_pixel_that_was_not_there():
+    assert opened(sent(quarters(1920, 1080), ASPECT_768)).shape == (432, 768, 3)
+    assert opened(sent(quarters(1080, 1920), ASPECT_768)).shape == (768, 432, 3)
+    assert opened(sent(quarters(320, 240), ASPECT_768)).shape == (240, 320, 3)
+
+
+def test_small_pictures_are_shown_as_they_are():
+    assert opened(shown(quarters(640, 480))).shape == (480, 640, 3)
+
+
+@pytest.mark.parametrize(("width", "height"), [(1, 1), (3, 2), (2, 3), (1, 5000), (5000, 1), (333, 97), (1281, 1280)])
+def test_odd_sizes(width, height):
+    pixels = plain(width, height, RED)
+    assert max(opened(shown(pixels)).shape) <= 1280
+    for view in VIEWS:
+        picture = opened(sent(pixels, view))
+        assert max(picture.shape) <= view.size
+        assert near(picture.mean(axis=(0, 1)), RED)
+    assert prepare(pixels, rotate=90, crop=(0.9, 0.9, 1, 1), masks=[[(0, 0), (1, 0), (1, 1)]]).size > 0
+
+
+def test_the_largest_camera_is_no_trouble():
+    pixels = np.tile(quarters(1920, 1080), (4, 4, 1))
+    assert pixels.shape == (4320, 7680, 3)
+    began = time.process_time()
+    assert opened(shown(prepare(pixels, masks=[[(0, 0), (1, 0), (1, 1)]]))).shape == (720, 1280, 3)
+    assert opened(sent(pixels, SQUARE_512)).shape == (512, 512, 3)
+    assert time.process_time() - began < 10
+
+
+@pytest.mark.parametrize(("width", "height"), [(1280, 720), (1280, 1280), (4096, 4096)])
+def test_what_people_see_stays_under_500_kb(width, height):
+    picture = shown(noise(width, height))
+    assert len(picture.jpeg) < 500_000
+    opened(picture)
+
+
+def test_quality_is_only_lowered_where_it_must_be():
+    smooth = np.asarray(Image.fromarray(noise(40, 22)).resize((1280, 720), Image.Resampling.BICUBIC))
+    buffer = io.BytesIO()
+    Image.fromarray(smooth).save(buffer, "JPEG", quality=80)
+    assert shown(smooth).jpeg == buffer.getvalue()
+
+
+@pytest.mark.parametrize("pixels", [plain(1, 1), plain(96, 96), quarters(512, 512), quarters(1280, 720)])
+def test_the_models_picture_is_never_the_one_people_see(pixels):
+    assert all(sent(pixels, view).sha256 != shown(pixels).sha256 for view in VIEWS)
+
+
+@pytest.mark.parametrize(
+    ("rotate", "corners"),
+    [
+        (0, [RED, GREEN, BLUE, WHITE]),
+        (90, [BLUE, RED, WHITE, GREEN]),
+        (180, [WHITE, BLUE, GREEN, RED]),
+        (270, [GREEN, WHITE, RED, BLUE]),
+    ],
+)
+def test_rotation_is_clockwise(rotate, corners):
+    turned = prepare(quarters(), rotate=rotate)
+    assert turned.shape == ((200, 400, 3) if rotate in (0, 180) else (400, 200, 3))
+    found = [tuple(turned[y, x]) for y in (0, -1) for x in (0, -1)]
+    assert found == corners
+
+
+def test_crop_keeps_the_part_it_names_of_the_upright_picture():
+    assert (prepare(quarters(), crop=(0, 0, 0.5, 0.5)) == RED).all()
+    assert (prepare(quarters(), rotate=90, crop=(0, 0, 0.5, 0.5)) == BLUE).all()
+    assert prepare(quarters(), crop=(0.25, 0.2, 1, 0.9)).shape == (140, 300, 3)
+
+
+def test_masks_are_black_and_do_not_move_with_the_crop():
+    left_half = [(0.0, 0.0), (0.5, 0.0), (0.5, 1.0), (0.0, 1.0)]
+    pixels = quarters()
+    masked = prepare(pixels, masks=[left_half])
+    assert (masked[:, :200] == 0).all()
+    assert not (masked[:, 202:] == 0).all(axis=2).any()
+    assert (prepare(pixels, masks=[left_half], crop=(0.1, 0.0, 0.5, 1.0)) == 0).all()
+    assert (prepare(pixels, rotate=90, masks=[left_half])[:, :100] == 0).all()
+    assert (pixels[0, 0] == RED).all(), "the frame itself must stay as it was"
+
+
+@pytest.mark.parametrize("mask", [[(0, 0), (1, 0), (1, 1), (0, 1)], [(-1, -1), (2, -1), (2, 2), (-1, 2)]])
+def test_a_mask_over_everything_leaves_nothing(mask):
+    for width, height in ((1, 1), (3, 2), (641, 479)):
+        assert (prepare(plain(width, height), masks=[mask]) == 0).all()
+
+
+def test_masked_pixels_reach_nobody():
+    """What is masked must not shine through the scaling or the JPEG either."""
+    secret = [(0.25, 0.25), (0.75, 0.25), (0.75, 0.75), (0.25, 0.75)]
+    one, other = plain(1920, 1080), plain(1920, 1080)
+    other[270:810, 480:1440] = noise(960, 540)
+    one, other = prepare(one, masks=[secret]), prepare(other, masks=[secret])
+    assert shown(one).sha256 == shown(other).sha256
+    assert sent(one, SQUARE_96).sha256 == sent(other, SQUARE_96).sha256
+
+
+def test_nothing_is_copied_where_nothing_is_asked():
+    pixels = quarters()
+    assert prepare(pixels) is pixels
