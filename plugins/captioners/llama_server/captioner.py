@@ -66,7 +66,7 @@ class LlamaServer(Captioner[LlamaServerConfig]):
 
     async def _prepare(self) -> Launch:
         config, folder = self.config, self.context.runtime_dir
-        place = endpoint.on_tcp(config.host, config.port) if config.port else endpoint.on_socket(folder)
+        place = await asyncio.to_thread(self._place)
         engine = await binary.find(config.binary, self.log)
         files = await self._files()
         await endpoint.make_way(place, folder)
@@ -77,6 +77,11 @@ class LlamaServer(Captioner[LlamaServerConfig]):
             endpoint=place,
             key=config.api_key.get_secret_value() if config.api_key else None,
         )
+
+    def _place(self) -> endpoint.Endpoint:
+        if self.config.port:
+            return endpoint.on_tcp(self.config.host, self.config.port)
+        return endpoint.on_socket(self.context.runtime_dir)
 
     async def _files(self) -> Files:
         origin = self.config.choice.origin

@@ -111,12 +111,12 @@ async def test_broken_download_goes_on_where_it_stopped(server: Hub, tmp_path: P
     server.breaks_after = 1_000_000
     with pytest.raises(NotStarted, match="can't be reached"):
         await fetch(tmp_path)
-    assert hub.on_disk(ORIGIN, tmp_path) is None
+    assert await asyncio.to_thread(hub.on_disk, ORIGIN, tmp_path) is None
     server.breaks_after = None
     files = await fetch(tmp_path)
     assert [wanted for _, wanted in server.asked if wanted] == ["bytes=1000000-"]
     assert files.model.read_bytes() == server.files["Tiny-F16.gguf"]
-    assert hub.on_disk(ORIGIN, tmp_path) == files
+    assert await asyncio.to_thread(hub.on_disk, ORIGIN, tmp_path) == files
 
 
 async def test_damaged_download_is_thrown_away(server: Hub, tmp_path: Path):
