@@ -7,6 +7,7 @@ import json
 import os
 import signal
 import sys
+import time
 from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -38,6 +39,7 @@ class Service:
         self.out: list[str] = []
         self.err: list[str] = []
         self._news = asyncio.Event()
+        self._last = time.monotonic()
         self._readers = [
             asyncio.create_task(self._read(process.stdout, self.out)),
             asyncio.create_task(self._read(process.stderr, self.err)),
@@ -46,8 +48,13 @@ class Service:
     async def _read(self, stream: asyncio.StreamReader | None, lines: list[str]) -> None:
         assert stream is not None
         while line := await stream.readline():
+            self._last = time.monotonic()
             lines.append(line.decode(errors="replace").rstrip("\n"))
             self._news.set()
+
+    def quiet_for(self) -> float:
+        """Seconds since it printed anything."""
+        return time.monotonic() - self._last
 
     @property
     def observations(self) -> list[dict[str, Any]]:
