@@ -6,6 +6,7 @@ import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
+from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import uuid6
@@ -39,20 +40,23 @@ class Timing:
 
 def latency(timing: Timing, caption: Caption | None, finished: float) -> Latency:
     """Whole milliseconds whose parts add up to the total, exactly."""
-    total = _ms(finished - timing.taken.monotonic)
-    parts = {
-        "capture": _ms(timing.handed_over - timing.taken.monotonic),
-        "queue": _ms(timing.began - timing.handed_over),
-        "encode": _ms(timing.encoded - timing.began),
-        "image": round(caption.image_ms) if caption else 0,
-        "generate": round(caption.generate_ms) if caption else 0,
-    }
-    other = total - sum(parts.values())
-    if other < 0:  # roundings, or an engine whose clock disagrees with ours: the longest part gives
-        longest = max(parts, key=parts.__getitem__)
-        parts[longest] += other
-        other = 0
-    return Latency(**parts, other=other, total=total)
+    moments = [timing.taken.monotonic, timing.handed_over, timing.began, timing.encoded, finished]
+    # Rounded as points in time, so that what lies between them adds up.
+    marks = [_ms(moment - moments[0]) for moment in moments]
+    capture, queue, encode, rest = (after - before for before, after in pairwise(marks))
+    image, generate = (round(caption.image_ms), round(caption.generate_ms)) if caption else (0, 0)
+    if image + generate > rest:  # an engine whose clock disagrees with ours: the shares are right, the sum is ours
+        generate = rest * generate // (image + generate)
+        image = rest - generate
+    return Latency(
+        capture=capture,
+        queue=queue,
+        encode=encode,
+        image=image,
+        generate=generate,
+        other=rest - image - generate,
+        total=marks[-1],
+    )
 
 
 def _ms(seconds: float) -> int:

@@ -54,7 +54,9 @@ async def test_each_bad_camera_says_its_kind_in_time_and_the_good_one_goes_on(tm
             "no_key_frame": good.url(fault="nokey"),
             "sound_only": good.url(fault="audio"),
         }
-        cameras = {id_: {"source": source, "every": "2s", "timeout": f"{TIMEOUT:g}s"} for id_, source in sources.items()}
+        cameras = {
+            id_: {"source": source, "every": "2s", "timeout": f"{TIMEOUT:g}s"} for id_, source in sources.items()
+        }
         outputs = {"log": {"format": "json"}}
         config = write_config(tmp_path, {"model": {"preset": "tiny"}, "cameras": cameras, "outputs": outputs})
         service = await stack.enter_async_context(camscribe("run", "--config", str(config)))

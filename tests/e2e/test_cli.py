@@ -14,7 +14,9 @@ COMMANDS = ["demo", "run", "check", "look", "schema", "doctor"]
 
 
 def camscribe(*arguments: str, cwd: Path | None = None, env: dict | None = None) -> subprocess.CompletedProcess[str]:
-    return subprocess.run(command(*arguments), capture_output=True, text=True, timeout=60, cwd=cwd, env=env, check=False)
+    return subprocess.run(
+        command(*arguments), capture_output=True, text=True, timeout=60, cwd=cwd, env=env, check=False
+    )
 
 
 def test_version_is_the_packages():

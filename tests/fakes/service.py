@@ -88,7 +88,9 @@ class Service:
 
 
 @asynccontextmanager
-async def camscribe(*arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None) -> AsyncIterator[Service]:
+async def camscribe(
+    *arguments: str, env: Mapping[str, str] | None = None, cwd: Path | None = None
+) -> AsyncIterator[Service]:
     """``camscribe <arguments>`` while the block runs; killed at its end if it still lives."""
     process = await asyncio.create_subprocess_exec(
         *command(*arguments),

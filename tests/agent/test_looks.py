@@ -1,0 +1,206 @@
+"""A look from the camera to the journal: what is told, what is only counted, and who gets an answer."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import asynccontextmanager
+
+import pytest
+
+from agent.camera import MOST_ASKED, Camera, TooManyLooks
+from agent.errors import CaptionUnavailable, Failure, FrameUnavailable
+from agent.observing import REMIND, Timing, finish_sentence, latency
+from agent.values import Caption, Moment
+from tests.fakes.looking import Desk, NoConfig, ScriptedCaptioner, desk
+from tests.fakes.waiting import eventually
+
+
+@asynccontextmanager
+async def running(camera: Camera):
+    task = asyncio.create_task(camera.run())
+    try:
+        yield camera
+    finally:
+        task.cancel()
+        await asyncio.wait({task})
+
+
+async def look(house: Desk, camera: Camera):
+    """A scheduled look, to its end."""
+    before = _ends(house)
+    camera.due()
+    await eventually(lambda: _ends(house) > before, 10)
+
+
+def _ends(house: Desk) -> int:
+    return house.counters.value("observations_total") + house.counters.value("looks_failed_untold_total")
+
+
+def unavailable(kind: Failure):
+    def give():
+        raise FrameUnavailable(kind, f"It is {kind.value}.")
+
+    return give
+
+
+async def test_a_good_look_is_recorded_with_everything_about_it(tmp_path):
+    async with desk(tmp_path) as house, running(house.camera(prompt="What is there?", language="de")) as camera:
+        await look(house, camera)
+        (observation,) = await house.recorded()
+        assert observation.caption == "A cat."
+        assert observation.prompt == "What is there? Answer in German."
+        assert house.captioner.requests[0].prompt == observation.prompt
+        assert observation.reason == "schedule"
+        assert (observation.picture.width, observation.picture.height) == (64, 48)
+        assert (observation.sent.width, observation.sent.height) == (96, 96)
+        assert observation.picture.sha256 != observation.sent.sha256
+        assert camera.last_good.id == observation.id
+
+
+async def test_a_failure_is_told_first_then_when_its_kind_changes_then_every_ten_minutes(tmp_path):
+    async with desk(tmp_path) as house, running(house.camera()) as camera:
+        camera.source.give = unavailable(Failure.TIMEOUT)
+        for _ in range(4):
+            await look(house, camera)
+        camera.source.give = unavailable(Failure.UNAUTHORIZED)
+        await look(house, camera)
+        await look(house, camera)
+        await house.clock.advance(REMIND + 1)
+        await look(house, camera)
+        kinds = [observation.error.kind for observation in await house.recorded()]
+        assert kinds == [Failure.TIMEOUT, Failure.UNAUTHORIZED, Failure.UNAUTHORIZED]
+        assert house.counters.value("looks_failed_total", camera="door") == 7
+        assert house.counters.value("looks_failed_untold_total", camera="door") == 4
+        assert not camera.online
+        camera.source.give = house.frame
+        await look(house, camera)
+        assert camera.online
+        camera.source.give = unavailable(Failure.UNAUTHORIZED)
+        await look(house, camera)  # after a good look the same failure is news again
+        assert (await house.recorded())[-1].error.kind == Failure.UNAUTHORIZED
+
+
+async def test_a_frame_older_than_max_age_is_refused_as_stale(tmp_path):
+    async with desk(tmp_path) as house, running(house.camera(max_age="5s")) as camera:
+        camera.source.give = lambda: house.frame(age=6)
+        await look(house, camera)
+        (observation,) = await house.recorded()
+        assert observation.error.kind == Failure.STALE
+        assert "6 s old" in observation.error.message
+
+
+async def test_a_frame_that_grew_old_in_the_queue_is_taken_again(tmp_path):
+    async with desk(tmp_path) as house, running(house.camera(max_age="5s")) as camera:
+        house.captioner.gate.clear()
+        camera.due()
+        await eventually(lambda: house.captioner.requests, 10)
+        answer = camera.ask("manual", "asked")
+        await eventually(lambda: len(house.queue), 10)
+        await house.clock.advance(8)
+        house.captioner.gate.set()
+        observation = await asyncio.wait_for(answer, 10)
+        assert observation.caption == "A cat."
+        assert observation.taken_at == house.clock.now().wall
+        assert house.counters.value("frames_dropped_total", reason="stale", camera="door") == 1
+
+
+async def test_somebody_who_asks_always_gets_an_answer_and_two_alike_share_it(tmp_path):
+    async with desk(tmp_path) as house, running(house.camera()) as camera:
+        camera.source.give = unavailable(Failure.NOT_FOUND)
+        one, two, other = camera.ask("manual"), camera.ask("mqtt"), camera.ask("manual", "And now?")
+        results = await asyncio.wait_for(asyncio.gather(one, two, other), 10)
+        assert results[0].id == results[1].id != results[2].id
+        assert {result.error.kind for result in results} == {Failure.NOT_FOUND}
+        assert len(await house.recorded()) == 2
+        assert camera.source.takes == 1
+
+
+async def test_one_who_gives_up_waiting_takes_nothing_from_the_others(tmp_path):
+    async with desk(tmp_path) as house, running(house.camera()) as camera:
+        house.captioner.gate.clear()
+        impatient, patient = camera.ask("manual"), camera.ask("manual")
+        impatient.cancel()
+        house.captioner.gate.set()
+        assert (await asyncio.wait_for(patient, 10)).caption == "A cat."
+
+
+async def test_asking_is_bounded(tmp_path):
+    async with desk(tmp_path) as house:
+        camera = house.camera()  # not running: nothing is taken
+        for number in range(MOST_ASKED):
+            camera.ask("manual", f"prompt {number}")
+        with pytest.raises(TooManyLooks):
+            camera.ask("manual", "one more")
+
+
+async def test_a_camera_that_is_switched_off_does_not_look_by_itself_but_when_asked(tmp_path):
+    async with desk(tmp_path) as house, running(house.camera(enabled=False)) as camera:
+        camera.due()
+        assert (await asyncio.wait_for(camera.ask("manual"), 10)).reason == "manual"
+        assert len(await house.recorded()) == 1
+
+
+async def test_a_bug_in_a_source_costs_its_look_and_no_other(tmp_path, caplog):
+    def bug():
+        raise ZeroDivisionError
+
+    async with desk(tmp_path) as house, running(house.camera()) as camera:
+        camera.source.give = bug
+        await look(house, camera)
+        camera.source.give = house.frame
+        await look(house, camera)
+        first, second = await house.recorded()
+        assert first.error.kind == Failure.INTERNAL
+        assert second.caption == "A cat."
+        assert "ZeroDivisionError" in caplog.text
+
+
+async def test_the_second_captioner_answers_where_the_first_can_not(tmp_path):
+    async with desk(tmp_path) as house, running(house.camera(captioner=["default", "spare"])) as camera:
+        spare = house.captioners["spare"] = ScriptedCaptioner(NoConfig(), house.context)
+        spare.say = lambda _request: "A dog."
+
+        def down(_request):
+            raise CaptionUnavailable(Failure.ENGINE, "The engine is down.")
+
+        house.captioner.say = down
+        await look(house, camera)
+        (observation,) = await house.recorded()
+        assert (observation.caption, observation.captioner) == ("A dog.", "spare")
+        spare.say = down
+        await look(house, camera)
+        failed = (await house.recorded())[-1]
+        assert (failed.error.kind, failed.caption) == (Failure.ENGINE, None)
+        assert failed.picture is not None  # the camera is fine, and people may look at what it saw
+        assert camera.online
+
+
+async def test_overload_leaves_each_camera_its_freshest_frame(tmp_path):
+    async with desk(tmp_path) as house, running(house.camera()) as camera:
+        house.captioner.gate.clear()
+        camera.due()
+        await eventually(lambda: house.captioner.requests, 10)
+        for shade in (10, 20, 30):
+            camera.source.give = lambda shade=shade: house.frame(shade=shade)
+            takes = camera.source.takes
+            camera.due()
+            await eventually(lambda takes=takes: camera.source.takes > takes and len(house.queue) == 1, 10)
+        assert house.queue._scheduled["door"].frame.pixels[0, 0, 0] == 30
+        assert house.counters.value("frames_dropped_total", reason="overtaken", camera="door") == 2
+
+
+def test_the_parts_of_the_latency_add_up_whatever_the_engine_says():
+    taken = Moment.now()
+    start = taken.monotonic
+    for image, generate, end in ((0.4, 0.2, 1.0), (400.4, 320.3, 0.77), (900.0, 500.0, 0.5)):
+        caption = Caption("x", False, 3, image, generate, "m")
+        result = latency(Timing(taken, start + 0.0084, start + 0.0112, start + 0.0157), caption, start + end)
+        parts = result.model_dump()
+        total = parts.pop("total")
+        assert sum(parts.values()) == total == round(end * 1000)
+        assert min(parts.values()) >= 0
+
+
+def test_a_caption_that_hit_its_limit_ends_with_a_sentence():
+    assert finish_sentence("A man stands. He is wearing a") == "A man stands."
+    assert finish_sentence("A man who is wearing a") == "A man who is wearing a"

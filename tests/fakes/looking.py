@@ -1,0 +1,115 @@
+"""A camera, a journal and a captioning desk without the rest of the house: for the tests of tests/agent."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator, Callable
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import numpy as np
+
+from agent.camera import Camera
+from agent.captioning import Captioning
+from agent.config import CameraSettings, PluginChoice
+from agent.journal import Journal
+from agent.observing import Observer
+from agent.plugin import Captioner, Context, PluginConfig, Source
+from agent.queue import FrameQueue, Waiting
+from agent.status import Counters
+from agent.values import Caption, CaptionRequest, Frame, Geometry, ModelView, Observation
+from tests.fakes.clock import FakeClock
+
+
+class NoConfig(PluginConfig):
+    pass
+
+
+class ScriptedSource(Source[NoConfig]):
+    """Gives what ``give()`` returns or raises."""
+
+    give: Callable[[], Frame]
+    takes = 0
+
+    async def take(self, timeout: float) -> Frame:
+        self.takes += 1
+        await asyncio.sleep(0)
+        return self.give()
+
+
+class ScriptedCaptioner(Captioner[NoConfig]):
+    """Says what ``say(request)`` returns or raises, once ``gate`` is open."""
+
+    say: Callable[[CaptionRequest], str]
+
+    def __init__(self, config: NoConfig, context: Context) -> None:
+        super().__init__(config, context)
+        self.gate = asyncio.Event()
+        self.gate.set()
+        self.requests: list[CaptionRequest] = []
+
+    @property
+    def view(self) -> ModelView:
+        return ModelView(Geometry.SQUARE, 96)
+
+    async def caption(self, request: CaptionRequest) -> Caption:
+        self.requests.append(request)
+        await self.gate.wait()
+        return Caption(self.say(request), False, 5, 10.0, 2.0, "scripted")
+
+
+class Desk:
+    """Everything a look passes, on a clock that the test moves."""
+
+    def __init__(self, folder: Path, journal: Journal, clock: FakeClock, counters: Counters) -> None:
+        self.clock, self.counters, self.journal = clock, counters, journal
+        self.observer = Observer(journal, clock, counters, told=lambda _observation: None)
+        self.queue = FrameQueue(counters)
+        self.context = Context("test", logging.getLogger("camscribe.test"), folder, folder)
+        self.captioner = ScriptedCaptioner(NoConfig(), self.context)
+        self.captioner.say = lambda _request: "A cat."
+        self.captioners = {"default": self.captioner}
+
+    def frame(self, age: float = 0.0, shade: int = 100) -> Frame:
+        now = self.clock.now()
+        return Frame("door", np.full((48, 64, 3), shade, np.uint8), now.plus(-age))
+
+    def camera(self, **options: object) -> Camera:
+        source = ScriptedSource(NoConfig(), self.context)
+        source.give = self.frame
+        choice = PluginChoice("scripted", ScriptedSource, NoConfig())
+        settings = CameraSettings.model_validate({"id": "door", "source": choice, **options})
+        return Camera(
+            settings,
+            source,
+            hand_over=lambda camera, look, frame: self.queue.put(
+                Waiting(camera, look, frame, self.clock.now().monotonic)
+            ),
+            observer=self.observer,
+            clock=self.clock,
+            counters=self.counters,
+            changed=lambda: None,
+        )
+
+    async def recorded(self) -> list[Observation]:
+        return list(reversed(await self.journal.recent(100)))
+
+
+@asynccontextmanager
+async def desk(folder: Path) -> AsyncIterator[Desk]:
+    """With the captioning running."""
+    clock, counters = FakeClock(), Counters()
+    journal = await Journal.open(folder / "data", clock=clock, counters=counters)
+    pool = ThreadPoolExecutor(1)
+    made = Desk(folder, journal, clock, counters)
+    captioning = Captioning(made.queue, made.captioners, made.observer, clock, counters, pool)
+    running = asyncio.create_task(captioning.run("default"))
+    try:
+        yield made
+    finally:
+        running.cancel()
+        await asyncio.wait({running})
+        await journal.close()
+        pool.shutdown()
