@@ -172,17 +172,23 @@ async def test_model_that_cannot_see_is_a_fault_of_the_config(
 ):
     engine = await asyncio.to_thread(captioner, binary=stand_in(short, behaviour))
     with pytest.raises(Misconfigured, match=r"can't see pictures: name its picture projector .* under mmproj"):
-        await engine.run()
+        async with asyncio.timeout(20):
+            await engine.run()
     with pytest.raises(CaptionUnavailable, match="can't see pictures"):
         await engine.ready(20)
 
 
-async def test_engine_that_ignores_term_is_killed_after_the_grace(running: Running, short: Path):
+async def test_engine_that_ignores_term_is_killed_after_the_grace(
+    running: Running, short: Path, caplog: pytest.LogCaptureFixture
+):
     async with running(binary=stand_in(short, Behaviour(ignores_term=True))) as engine:
         await engine.ready(20)
         process = psutil.Process(engine.engine.pid)
         began = time.monotonic()
     assert QUICK.grace <= time.monotonic() - began < QUICK.grace + 3
+    assert "did not end it in time" not in caplog.text, (
+        "the guard has to do it, who also does it when the agent is dead"
+    )
     await until(lambda: gone(process), within=2)
 
 
