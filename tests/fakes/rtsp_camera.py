@@ -169,6 +169,8 @@ class Session:
             self.writer.write(part.encode())
             if self.fault("trickle"):
                 await asyncio.sleep(1)
+            if self.writer.is_closing():
+                return
         if method == "PLAY" and status.startswith("200") and self.streaming is None:
             self.streaming = asyncio.create_task(self.stream())
 
@@ -206,6 +208,8 @@ class Session:
             return "401 Unauthorized", {"WWW-Authenticate": self.challenge()}, ""
         audio = self.fault("audio")
         base = uri.split("?", maxsplit=1)[0].rstrip("/")
+        if self.fault("resize"):
+            _ = self.server.other_clip  # encoded now, as it takes too long in the middle of the stream
         body = rtp.describe(
             self.server.clip,
             base,
@@ -282,6 +286,8 @@ class Session:
                 return
             if self.writer.transport.get_write_buffer_size() > 16_000_000:
                 return  # a reader that slow is dropped, as cameras do
+            if self.writer.is_closing():
+                return
             unit = clip.units[frame % len(clip.units)]
             if self.fault("nokey") and unit.key and since < self.number("for", 1e9):
                 unit = clips.Unit((), key=False)
@@ -329,6 +335,8 @@ class Session:
             self.writer.write(b"".join(struct.pack(">cBH", b"$", self.channel, len(part)) + part for part in parts))
 
     def _damaged(self, part: bytes) -> bytes:
+        if len(part) < 200:
+            return part  # a damaged parameter set can make a wrong picture without an error: no network does that
         middle = 12 + max(0, len(part) - 12) // 2
         return part[:middle] + self.random.randbytes(min(40, len(part) - middle)) + part[middle + 40 :]
 

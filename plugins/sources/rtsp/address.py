@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
 from urllib.parse import quote, unquote, urlsplit
 
@@ -36,13 +37,13 @@ def read_address(url: str, username: str | None = None, password: str | None = N
         raise ValueError(
             "the address holds a space or a control character behind the host; write it as %20, for example"
         )
-    split = urlsplit(f"//{rest}")
-    host, port = _host_and_port(split.netloc, PORTS[scheme])
+    netloc = re.split("[/?#]", rest, maxsplit=1)[0]
+    host, port = _host_and_port(netloc, PORTS[scheme])
     user, _, secret = (unquote(part) for part in login.partition(":"))
     user = user if username is None else username
     secret = secret if password is None else password
     shown = f"[{host}]" if ":" in host else host
-    tail = rest.removeprefix(split.netloc)
+    tail = rest.removeprefix(netloc)
     return Address(host, port, f"{scheme}://{_login(user, secret)}{shown}:{port}{tail}")
 
 

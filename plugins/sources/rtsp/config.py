@@ -15,8 +15,9 @@ class RtspConfig(PluginConfig):
 
     url: SecretUrl = Field(
         description="The stream's address: rtsp://user:password@host:554/path. The password may hold any character, "
-        "as it is or percent-quoted; an @ behind the host is written %40. Take the camera's small stream (often "
-        "called substream): it costs a third and the model scales pictures down anyway."
+        "as it is or percent-quoted (%41 in it means A; where it doesn't, use the setting password). An @ behind the "
+        "host is written %40. Take the camera's small stream (often called substream): it costs a third, and the "
+        "model scales pictures down anyway."
     )
     username: str | None = Field(None, description="The user name, taken literally; wins over the one in the URL.")
     password: SecretStr | None = Field(None, description="The password, taken literally; wins over the one in the URL.")

@@ -52,6 +52,9 @@ class Connection:
         self.live_since: float | None = None
         """The first key frame came."""
         self.last_picture: float | None = None
+        self.lagging_since: float | None = None
+        self.last_fresh: float | None = None
+        """The last picture that was not lagging."""
         self.last_key: float | None = None
         loop = asyncio.get_running_loop()
         self.live: asyncio.Future[None] = loop.create_future()
@@ -59,7 +62,6 @@ class Connection:
         self._loop = loop
         self._name, self._address, self._transport, self._pace, self._offer = name, address, transport, pace, offer
         self._ending = threading.Event()
-        self._lagging_since: float | None = None
 
     def start(self) -> None:
         threading.Thread(target=self._run, name=f"rtsp {self._name}", daemon=True).start()
@@ -104,9 +106,7 @@ class Connection:
         options = {
             "rtsp_transport": self._transport,
             "allowed_media_types": "video",
-            "fflags": "nobuffer",
-            "analyzeduration": "1000000",
-            "probesize": "500000",
+            "probesize": "32",  # one picture: more probing costs seconds, and the key frame many cameras begin with
             "timeout": str(int(self._pace.open_timeout * 1e6)),
         }
         timeout = (self._pace.open_timeout, self._pace.read_timeout)
@@ -151,11 +151,11 @@ class Connection:
 
     def _hopeless(self, coded: Coded) -> Trouble | None:
         if coded.lag <= self._pace.most_lag:
-            self._lagging_since = None
-        elif self._lagging_since is None:
-            self._lagging_since = coded.arrived
+            self.lagging_since, self.last_fresh = None, coded.arrived
+        elif self.lagging_since is None:
+            self.lagging_since = coded.arrived
         if coded.lag > self._pace.hopeless_lag or (
-            self._lagging_since is not None and coded.arrived - self._lagging_since > self._pace.hopeless_lag
+            self.lagging_since is not None and coded.arrived - self.lagging_since > self._pace.hopeless_lag
         ):
             return trouble.LAGGING
         since = self.last_key if self.last_key is not None else self.opened_at

@@ -38,7 +38,7 @@ class Pace:
     """After a wrong password or path: cameras lock accounts after a few attempts."""
 
     def pause(self, failures: int, *, refused: bool) -> float:
-        """How long to stay away after so many failures in a row, give or take a tenth, so that cameras spread."""
+        """How long to stay away after so many failures in a row, and up to a tenth more, so that cameras spread."""
         doubled = self.first_pause * 2.0 ** min(failures - 1, 16)
         pause = self.refused_pause if refused else min(doubled, self.longest_pause)
-        return pause * random.uniform(0.9, 1.1)  # noqa: S311 - no secret hangs on it
+        return pause * random.uniform(1.0, 1.1)  # noqa: S311 - no secret hangs on it

@@ -7,6 +7,7 @@ import time
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
+from math import ceil
 from typing import Any, ClassVar
 
 from agent.plugin import CameraState, Context, Failure, Frame, FrameUnavailable, Pixels, Source
@@ -61,6 +62,7 @@ class RtspSource(Source[RtspConfig]):
         finally:
             await self._let_go()
         self._trouble = self._down = trouble.PARKED
+        self._report(CameraState.PARKED, self._sentence(trouble.PARKED))
         self._give_up(trouble.PARKED)
 
     async def _connect(self) -> Ending | None:
@@ -112,13 +114,19 @@ class RtspSource(Source[RtspConfig]):
         if connection.opened_at is None:
             if self._trouble is None:
                 self._report(CameraState.CONNECTING, "")
-        elif now - (connection.last_picture or connection.opened_at) > self.pace.quiet:
-            why = trouble.NO_PICTURES if connection.last_picture is None else trouble.FROZE
-            self._report(CameraState.SILENT, self._sentence(why))
+        elif now - (connection.last_fresh or connection.opened_at) > self.pace.quiet:
+            self._report(CameraState.SILENT, self._sentence(self._quiet(connection)))
         elif self._without_keys(connection, now):
             self._report(CameraState.NO_KEY_FRAMES, self._sentence(trouble.NO_KEY_FRAMES))
         elif connection.last_key is not None:
             self._report(CameraState.LIVE, "")
+
+    def _quiet(self, connection: Connection) -> Trouble:
+        """Why nothing fresh comes. One late picture is what FFmpeg held back when the stream froze, and no lag."""
+        if connection.last_picture is None or connection.last_fresh is None:
+            return trouble.NO_PICTURES
+        late = connection.last_picture - (connection.lagging_since or connection.last_picture)
+        return trouble.LAGGING if late > self.pace.quiet / 2 else trouble.FROZE
 
     def _without_keys(self, connection: Connection, now: float) -> bool:
         since = connection.last_key or connection.opened_at or now
@@ -134,7 +142,7 @@ class RtspSource(Source[RtspConfig]):
         if why.advice:
             text += f"; {why.advice.format(key=f'cameras.{self.context.name}.source')}"
         if self._connection is None and why is not trouble.PARKED:
-            text += f"; camscribe tries again in {max(0.0, self._again_at - time.monotonic()):.0f} s"
+            text += f"; camscribe tries again in {max(1, ceil(self._again_at - time.monotonic()))} s"
         return text + "."
 
     # Looking
@@ -212,15 +220,10 @@ class RtspSource(Source[RtspConfig]):
             return FrameUnavailable(Failure.DAMAGED, f"{text}, and use transport: tcp.")
         if connection is None or connection.opened_at is None:
             why = self._trouble or trouble.SILENT
-        elif connection.last_picture is None:
-            why = trouble.NO_PICTURES
-        elif now - connection.last_picture > min(self.pace.quiet, timeout / 2):
-            silence = f" {now - connection.last_picture:.0f} s ago"
-            return FrameUnavailable(Failure.STALE, self._sentence(trouble.FROZE, more=silence))
-        elif connection.meter.lag > self.pace.most_lag:
-            why = trouble.LAGGING
+        elif connection.last_fresh is None or now - connection.last_fresh > min(self.pace.quiet, timeout / 2):
+            why = self._quiet(connection)
         else:
-            why = trouble.NO_KEY_FRAMES
+            why = trouble.NO_KEY_FRAMES if connection.last_key is None else trouble.NO_KEY_FRAME_IN_TIME
         return FrameUnavailable(why.kind, self._sentence(why, more=f" (within {timeout:g} s)"))
 
 

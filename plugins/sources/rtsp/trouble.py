@@ -105,6 +105,12 @@ NO_KEY_FRAMES = Trouble(
     "sends no key frames",
     "set a key frame interval (also called I-frame interval or GOP) of 1 to 4 seconds in the camera",
 )
+NO_KEY_FRAME_IN_TIME = Trouble(
+    Failure.TIMEOUT,
+    CameraState.NO_KEY_FRAMES,
+    "sent no key frame in time",
+    "set a key frame interval (also called I-frame interval or GOP) of 1 to 4 seconds in the camera",
+)
 CLOSED = Trouble(Failure.UNREACHABLE, CameraState.GONE, "closed the connection")
 FROZE = Trouble(Failure.STALE, CameraState.SILENT, "stopped sending pictures", "it may need a restart")
 LAGGING = Trouble(

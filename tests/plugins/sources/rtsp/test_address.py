@@ -1,0 +1,85 @@
+"""The address in the config: credentials of any kind, and no secret in what goes wrong."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, unquote, urlsplit
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+from pydantic import ValidationError
+
+from plugins.sources.rtsp import RtspConfig
+from plugins.sources.rtsp.address import read_address
+
+words = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=20)
+
+
+def login(url: str) -> tuple[str, str]:
+    split = urlsplit(url)
+    return unquote(split.username or ""), unquote(split.password or "")
+
+
+@pytest.mark.parametrize(
+    ("url", "place", "whole"),
+    [
+        ("rtsp://10.0.0.2/a", "10.0.0.2:554", "rtsp://10.0.0.2:554/a"),
+        ("rtsps://cam.lan/a?x=1&y=2", "cam.lan:322", "rtsps://cam.lan:322/a?x=1&y=2"),
+        ("RTSP://viewer@10.0.0.2:8554", "10.0.0.2:8554", "rtsp://viewer@10.0.0.2:8554"),
+        ("rtsp://u:p@[fe80::1]:554/a", "[fe80::1]:554", "rtsp://u:p@[fe80::1]:554/a"),
+        ("rtsp://u:a@b/c#d?e:f@10.0.0.2/s", "10.0.0.2:554", "rtsp://u:a%40b%2Fc%23d%3Fe%3Af@10.0.0.2:554/s"),
+        ("rtsp://u:a%40b%2Fc@10.0.0.2/s", "10.0.0.2:554", "rtsp://u:a%40b%2Fc@10.0.0.2:554/s"),
+        ("rtsp://u:100%@10.0.0.2/s", "10.0.0.2:554", "rtsp://u:100%25@10.0.0.2:554/s"),
+        ("rtsp://10.0.0.2?stream=1", "10.0.0.2:554", "rtsp://10.0.0.2:554?stream=1"),
+    ],
+)
+def test_url_is_split_at_its_last_at_sign(url: str, place: str, whole: str) -> None:
+    address = read_address(url)
+    assert (address.place, address.url) == (place, whole)
+
+
+def test_separate_settings_are_literal_and_win() -> None:
+    address = read_address("rtsp://old:older@10.0.0.2/s", "new", "%41/@")
+    assert address.url == "rtsp://new:%2541%2F%40@10.0.0.2:554/s"
+
+
+@given(user=words, password=words)
+def test_any_credentials_survive_as_settings(user: str, password: str) -> None:
+    assert login(read_address("rtsp://10.0.0.2/s", user, password).url) == (user, password)
+
+
+@given(user=words, password=words)
+def test_any_quoted_credentials_survive_in_the_url(user: str, password: str) -> None:
+    url = f"rtsp://{quote(user, safe='')}:{quote(password, safe='')}@10.0.0.2/s"
+    assert login(read_address(url).url) == (user, password)
+
+
+@given(password=words.filter(lambda text: "%" not in text))
+def test_any_raw_password_survives_in_the_url(password: str) -> None:
+    assert login(read_address(f"rtsp://viewer:{password}@10.0.0.2/s").url) == ("viewer", password)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "http://viewer:s3cret@10.0.0.2/s",
+        "viewer:s3cret@10.0.0.2",
+        "rtsp://viewer:s3cret@/s",
+        "rtsp://viewer:s3cret@10.0.0.2:port/s",
+        "rtsp://viewer:s3cret@10.0.0.2:99999/s",
+        "rtsp://viewer:s3cret@[fe80::1/s",
+        "rtsp://viewer:s3cret@10.0.0.2/a b",
+        "rtsp://viewer:s3cret@10.0.0.2/a\r\nb",
+    ],
+)
+def test_unusable_address_is_refused_without_quoting_it(url: str) -> None:
+    with pytest.raises(ValidationError) as caught:
+        RtspConfig(url=url)
+    assert "s3cret" not in str(caught.value)
+    assert "address" in str(caught.value)
+
+
+def test_nothing_shows_the_password() -> None:
+    config = RtspConfig(url="rtsp://viewer:s3cret@10.0.0.2/s", password="s3cret")
+    shown = f"{config!r} {config} {config.address!r} {config.address} {config.model_dump()} {config.model_dump_json()}"
+    assert "s3cret" not in shown
