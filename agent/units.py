@@ -21,6 +21,10 @@ _WORDS = {"second": "s", "sec": "s", "minute": "m", "min": "m", "hour": "h", "hr
 _LOOSE = re.compile(r"([0-9.]+) *([a-z]+)")
 
 
+class Seconds(float):
+    """A duration that was read already: as good as its text."""
+
+
 def refusal(allowed: str, instead: str | None = None) -> PydanticCustomError:
     """A validator's error that a config fault tells as ``found …; <allowed> is allowed. Did you mean '<instead>'?``."""
     return PydanticCustomError("refused", "{allowed} is allowed", {"allowed": allowed, "instead": instead})
@@ -88,6 +92,8 @@ def _duration(value: Any, info: ValidationInfo) -> float:
             return parse_duration(value)
         except ValueError:
             raise refusal(DURATION_ALLOWED, _meant(value)) from None
+    if isinstance(value, Seconds):
+        return float(value)
     # A number of what? In a file it is a mistake to point at; code that builds a config by hand means seconds.
     if info.context is None and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)

@@ -18,6 +18,13 @@ from agent.config.shapes import field_at, is_secret, keys_of, models_at, takes_o
 M = TypeVar("M", bound=BaseModel)
 
 
+MOST_PROBLEMS = 200
+
+
+class TooMany(Exception):
+    """So much is wrong that the rest is not looked at."""
+
+
 class Checker:
     """Validates parts of one config and collects what is wrong with them."""
 
@@ -33,6 +40,9 @@ class Checker:
         self._variables = tuple(variables)
 
     def problem(self, path: Path_, message: str) -> None:
+        """Raises TooMany."""
+        if len(self.problems) >= MOST_PROBLEMS:
+            raise TooMany
         self.problems.append(Problem(path, message))
 
     def found(self, value: Any, path: Path_, *, secret: bool = False) -> Found:
@@ -110,8 +120,9 @@ class Checker:
         for error in errors:
             grouped.setdefault(real_path(error, raw), []).append(error)
         for rel, group in grouped.items():
-            # A union tells one error a member. Those deeper down know more than 'this should be false'.
-            tagged = all(len(error["loc"]) > len(rel) for error in group)
+            # A union tells one error a member. Those deeper down know more than 'this should be false'. And a list is
+            # called too short when its items are wrong.
+            tagged = all(len(error["loc"]) > len(rel) or error["type"] == "too_short" for error in group)
             if tagged and any(other[: len(rel)] == rel != other for other in grouped):
                 continue
             self.problem((*path, *rel), self._message(model, raw, path, rel, group, also))

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
-from agent.config.checker import Checker
+from pydantic import BaseModel
+
+from agent.config.checker import Checker, TooMany
 from agent.config.faults import Path_, did_you_mean, listed
-from agent.config.grammar import PluginChoice
+from agent.config.grammar import CaptionerOptions, PluginChoice
 from agent.config.sentences import quoted
 from agent.config.shapes import keys_of
 from agent.plugin import Plugin, PluginConfig, Source
 from agent.registry import NOTHING_INSTALLED, Registry
+from agent.units import Seconds
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)(:|$)", re.IGNORECASE)
 
@@ -41,7 +44,7 @@ class Choices:
                 (*path, "use"), f"found {self._checker.found(use, path)}; the name of a source plugin is allowed"
             )
             return None
-        return self.plugin("source", use, dict(given), path)
+        return self.plugin("source", use, given, path, CaptionerOptions())
 
     def _short_source(self, text: str, path: Path_) -> PluginChoice | None:
         scheme = _SCHEME.match(text)
@@ -92,16 +95,17 @@ class Choices:
         return f"'use:' is missing; it names the source plugin: {listed(sorted(self._registry.sources))}"
 
     def plugin(
-        self, kind: str, use: str, options: dict[str, Any], path: Path_, ours: Iterable[str] = ("use",)
+        self, kind: str, use: str, entry: Mapping[str, Any], path: Path_, ours: BaseModel
     ) -> PluginChoice | None:
-        """``ours``: keys of the same mapping that are camscribe's own, not the plugin's."""
+        """``entry``: the mapping as it stands; ``ours``: camscribe's own keys of it, checked. The rest is its own."""
         plugin = self._registry.of(kind).get(use)
         if plugin is None:
-            self._checker.problem((*path, "use") if "use" in options else path, self._no_plugin(kind, use))
+            named = entry.get("use") is not None
+            self._checker.problem((*path, "use") if named else path, self._no_plugin(kind, use))
             return None
-        taken = set(ours) - set(keys_of(plugin.Config))
-        own = {key: value for key, value in options.items() if key not in taken}
-        return self._choice(use, plugin, lambda: self._checker.validate(plugin.Config, own, path, ours), path)
+        our_keys = keys_of(type(ours))
+        own = {key: value for key, value in entry.items() if key not in our_keys} | _shared(plugin.Config, ours)
+        return self._choice(use, plugin, lambda: self._checker.validate(plugin.Config, own, path, our_keys), path)
 
     def _no_plugin(self, kind: str, use: str) -> str:
         if reason := self._registry.failures.get((kind, use)):
@@ -119,10 +123,18 @@ class Choices:
     ) -> PluginChoice | None:
         try:
             options = check()
+        except TooMany:
+            raise
         except Exception as error:  # noqa: BLE001 (a plugin's validator; pydantic keeps only ValueErrors)
             self._checker.problem(path, f"the plugin {use} failed while it checked its options: {_told(error)}")
             return None
         return PluginChoice(use, plugin, options) if options else None
+
+
+def _shared(config: type[PluginConfig], ours: BaseModel) -> dict[str, Any]:
+    """What the user gave for keys of ours that the plugin declares as well, such as an output's ``timeout``."""
+    given = {key: getattr(ours, key) for key in keys_of(config) if key in ours.model_fields_set}
+    return {key: Seconds(value) if isinstance(value, float) else value for key, value in given.items()}
 
 
 def _told(error: Exception) -> str:

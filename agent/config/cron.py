@@ -35,6 +35,8 @@ class _Field:
             step = int(match["step"] or 1)
             if step == 0:
                 raise ValueError(f"the {self.title} '{item}' has a step of 0")
+            if last < first and self.high == 7:  # fri-mon
+                last += 7
             if last < first:
                 raise ValueError(f"the {self.title} '{item}' ends before it begins: write two ranges")
             found.update(range(first, last + 1, step))
@@ -66,7 +68,8 @@ def trigger_fields(text: str) -> dict[str, str]:
     """
     parts = text.lower().split()
     if len(parts) != len(_FIELDS):
-        raise ValueError(f"there are {len(parts)} fields, not five: minute, hour, day of the month, month, weekday")
+        five = "five fields (minute, hour, day of the month, month, weekday)"
+        raise ValueError(f"it needs {five}, such as '*/5 8-18 * * mon-fri', and has {len(parts)}")
     values = {field.name: field.values(part) for field, part in zip(_FIELDS, parts, strict=True)}
     weekdays = values["day_of_week"] = {day % 7 for day in values["day_of_week"]}
     every_day = len(values["day"]) == 31

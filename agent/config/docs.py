@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import json
 import sys
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from enum import Enum
 from pathlib import PurePath
 from typing import Any, Literal, TypeVar, get_args, get_origin
@@ -79,21 +79,26 @@ def _section(title: str, model: type[BaseModel]) -> Iterator[str]:
 
 
 def _plugins(kind: str, registry: Registry, key: str, told: str) -> Iterator[str]:
+    ours = keys_of(OutputOptions) if kind == "output" else ()
     for name, plugin in sorted(registry.of(kind).items()):
         schemes = ", ".join(f"`{scheme}:`" for scheme in getattr(plugin, "schemes", ()))
         yield f"### {key} {name}\n"
-        yield " ".join(part for part in (_doc(plugin), schemes and f"Short form: {schemes}. {told}") if part)
-        yield from _table(plugin.Config)
+        yield " ".join(
+            part for part in (_doc(plugin) or _doc(plugin.Config), schemes and f"Short form: {schemes}. {told}") if part
+        )
+        yield from _table(plugin.Config, leave_out=ours)
 
 
 def _doc(item: type) -> str:
     return " ".join(inspect.cleandoc(item.__doc__ or "").split())
 
 
-def _table(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
+def _table(model: type[BaseModel], prefix: str = "", leave_out: Collection[str] = ()) -> Iterator[str]:
     if not prefix:
         yield "\n| key | what may stand there | left out | what it is |\n| --- | --- | --- | --- |"
     for key, field in keys_of(model).items():
+        if key in leave_out:
+            continue
         told = " ".join((field.description or "").replace("|", "\\|").split())
         yield f"| `{prefix}{key}` | {_type(field)} | {_default(field)} | {told} |"
         for inner in alternatives(field.annotation):
@@ -104,6 +109,8 @@ def _table(model: type[BaseModel], prefix: str = "") -> Iterator[str]:
 
 
 def _type(field: FieldInfo) -> str:
+    if field.title:
+        return field.title
     annotation = field.rebuild_annotation()
     names = dict.fromkeys(_names(annotation))
     return " or ".join(names).replace("|", "\\|")

@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from itertools import islice
 
 from agent.errors import Misconfigured
 
@@ -13,6 +14,8 @@ Path_ = tuple[str | int, ...]
 
 ENVIRONMENT = "environment"
 _SHOWN = 50
+_COMPARED = 50
+"""Comparing costs time, and nobody has more cameras."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +72,7 @@ def listed(words: Iterable[str], last: str = "or") -> str:
 
 def closest(word: str, known: Iterable[str]) -> str | None:
     """The known word that was probably meant."""
-    by_form = {one.lower(): one for one in known}
+    by_form = {one.lower(): one for one in islice(known, _COMPARED)}
     near = difflib.get_close_matches(word.lower()[:100], list(by_form), n=1, cutoff=0.6)
     return by_form[near[0]] if near else None
 

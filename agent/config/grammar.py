@@ -68,7 +68,8 @@ def name_fault(name: str, what: str, reserved: tuple[str, ...] = ()) -> str | No
         return None
     meant = re.sub(r"[^a-z0-9]+", "_", name.lower()).strip("_")[:64]
     hint = f" Write {meant}" if meant and meant not in reserved else ""
-    return f"a {what}'s name has lower case letters, digits and single underscores, at most 64.{hint}"
+    article = "an" if what[0] in "aeiou" else "a"
+    return f"{article} {what}'s name has lower case letters, digits and single underscores, at most 64.{hint}"
 
 
 def _one_or_more(value: Any) -> Any:
@@ -81,7 +82,7 @@ def _known(kind: str) -> AfterValidator:
     def check(name: str, info: ValidationInfo) -> str:
         names = (info.context or {}).get(kind)
         if names is not None and name not in names:
-            there_are = ", ".join(names) or "none"
+            there_are = ", ".join([*names[:10], *(["…"] if len(names) > 10 else [])]) or "none"
             raise refusal(f"one of the {kind} of this file ({there_are})", closest(name, names))
         return name
 
@@ -109,7 +110,7 @@ def _crop(value: Any) -> Any:
 class CameraOptions(_Keys):
     """One camera: where its picture comes from, when it looks, and what it asks."""
 
-    source: Any
+    source: Any = Field(title="a text or a mapping")
     """Where the picture comes from: a text whose beginning picks the plugin (``rtsp://…``, ``file:clip.mp4``,
     ``demo``), or a mapping with ``use:`` and the plugin's options."""
     name: str | None = Field(default=None, min_length=1, max_length=100)
@@ -140,7 +141,9 @@ class CameraOptions(_Keys):
     """Areas nobody may see, neither the model nor people: polygons of ``[x, y]`` points in fractions of the picture
     after ``rotate``, painted black."""
     captioner: Annotated[
-        tuple[Annotated[str, _known("captioners")], ...], BeforeValidator(_one_or_more), Field(min_length=1)
+        tuple[Annotated[str, _known("captioners")], ...],
+        BeforeValidator(_one_or_more, json_schema_input_type=str | tuple[str, ...]),
+        Field(min_length=1, title="a name or a list of names"),
     ] = (DEFAULT,)
     """Which captioner answers: a name, or a list of which the first that works does. ``default`` is ``model:``."""
 
@@ -159,7 +162,7 @@ class CameraOptions(_Keys):
         try:
             trigger_fields(cron)
         except ValueError as error:
-            raise ValueError(f"{error}. Write five fields, such as '*/5 8-18 * * mon-fri'") from None
+            raise ValueError(str(error)) from None
         # An 'every' that is itself wrong is absent from the data; it was given all the same.
         if info.data.get("every", 0) is not None:
             raise ValueError("there is an 'every' as well: leave one of the two out")
@@ -215,7 +218,13 @@ class OutputOptions(_Keys):
 
     use: str | None = None
     """The output plugin. Left out: the one of the output's own name."""
-    cameras: Annotated[tuple[Annotated[str, _known("cameras")], ...], BeforeValidator(_one_or_more)] | None = None
+    cameras: (
+        Annotated[
+            tuple[Annotated[str, _known("cameras")], ...],
+            BeforeValidator(_one_or_more, json_schema_input_type=str | tuple[str, ...]),
+        ]
+        | None
+    ) = Field(default=None, title="a name or a list of names")
     """Only these cameras' observations. Left out: all."""
     backlog: Literal["all", "latest"] = "all"
     """What it gets after it could not be reached: ``all`` that was missed, or only the ``latest`` of each camera."""

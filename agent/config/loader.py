@@ -10,7 +10,7 @@ from typing import Any
 from pydantic import BaseModel
 
 from agent.config import places, text
-from agent.config.checker import Checker
+from agent.config.checker import Checker, TooMany
 from agent.config.environment import BETWEEN, PREFIX, Layered, layer
 from agent.config.faults import ENVIRONMENT, ConfigFaults, Fault, Path_, Problem, closest, dotted
 from agent.config.grammar import Config, Document, WebSettings
@@ -67,7 +67,12 @@ class _Loading:
         problems = [*tree.problems, *expansion.problems]
         registry = self._registry(expansion.data, problems)
         checker = Checker(self._folder, written=tree.written, hidden=expansion.pieces, variables=layered.variables)
-        result = Reader(registry, checker).read(expansion.data)
+        try:
+            result = Reader(registry, checker).read(expansion.data)
+        except TooMany:
+            rest = f"more than {len(checker.problems)} things are wrong; the rest was not looked at"
+            problems += [*checker.problems, Problem((), rest)]
+            raise self._faults(tree, layered, problems, _hidden_texts(expansion, checker)) from None
         problems += checker.problems
         data_dir = self._data_dir(result.document, problems)
         if problems or layered.faults or result.document is None or data_dir is None:

@@ -45,7 +45,6 @@ class Reader:
         data = self._sections(data)
         cameras, captioners = self._entries(data, "cameras"), self._entries(data, "captioners")
         self._checker.context |= {"cameras": list(cameras), "captioners": [DEFAULT, *captioners]}
-        result.document = self._document(data)
         for name, entry in {DEFAULT: data.get("model"), **captioners}.items():
             path: Path_ = ("model",) if name == DEFAULT else ("captioners", name)
             if found := self._captioner(name, entry, path):
@@ -56,6 +55,7 @@ class Reader:
         for name, entry in self._entries(data, "outputs").items():
             if output := self._output(name, entry):
                 result.outputs[name] = output
+        result.document = self._document(data)
         return result
 
     def _sections(self, data: Mapping[str, Any]) -> dict[str, Any]:
@@ -99,23 +99,22 @@ class Reader:
         if options is None:
             return None
         core = self._checker.validate(grammar.CaptionerOptions, _only(options, grammar.CaptionerOptions), path)
-        known = self._captioners
-        use = core.use if core and core.use else (name if name in known and name != DEFAULT else DEFAULT_PLUGIN)
-        plugin = self._choices.plugin("captioner", use, options, path) if core else None
+        if core is None:
+            return None
+        named = name if name in self._captioners and name != DEFAULT else DEFAULT_PLUGIN
+        plugin = self._choices.plugin("captioner", core.use or named, options, path, core)
         return grammar.CaptionerSettings(name=name, plugin=plugin) if plugin else None
 
     def _output(self, name: str, entry: Any) -> grammar.OutputSettings | None:
         path: Path_ = ("outputs", name)
-        options = self._mapping({} if entry is None else entry, path, "a mapping of the output's options, such as {}")
+        options = self._mapping({} if entry is None else entry, path, "a mapping of the output's options")
         if options is None:
             return None
         core = self._checker.validate(grammar.OutputOptions, _only(options, grammar.OutputOptions), path)
-        named = options.get("use")
-        use = named if isinstance(named, str) else name
-        readable = named is None or isinstance(named, str)
-        plugin = (
-            self._choices.plugin("output", use, options, path, keys_of(grammar.OutputOptions)) if readable else None
-        )
+        use = name if options.get("use") is None else options["use"]
+        # Where our own keys are wrong, the plugin's are looked at all the same.
+        known = core or grammar.OutputOptions()
+        plugin = self._choices.plugin("output", use, options, path, known) if isinstance(use, str) else None
         if core is None or plugin is None:
             return None
         return grammar.OutputSettings(**{**dict(core), "name": name, "plugin": plugin})

@@ -67,7 +67,7 @@ class _Shapes:
         self.definitions[key] = {
             **config,
             "title": name,
-            "properties": {**core, "use": use, **config["properties"]},
+            "properties": {**config["properties"], **core, "use": use},
             "additionalProperties": False,
         }
         return {"$ref": _REF.format(model=key)}

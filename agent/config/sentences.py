@@ -12,9 +12,9 @@ from pydantic_core import ErrorDetails
 from agent.config.faults import did_you_mean, listed
 from agent.units import DURATION_ALLOWED, duration_text
 
-_SECRET_NAME = re.compile(r"pass|pwd|secret|token|credential|auth|key$", re.IGNORECASE)
+_SECRET_NAME = re.compile(r"pass|pwd|secret|token(?!s)|credential|auth|key$", re.IGNORECASE)
 _USER_PART = re.compile(r"(?<=://).*@", re.DOTALL)
-_QUERY = re.compile(r"\?.*", re.DOTALL)
+_BEHIND_HOST = re.compile(r"(://[^/?#]*).+", re.DOTALL)
 
 _ALLOWED = {
     "bool": "true or false",
@@ -81,8 +81,8 @@ def hides(name: str | int) -> bool:
 
 
 def quoted(text: str) -> str:
-    """A text as a sentence may show it: short, printable, without a URL's user, password and query."""
-    shown = _QUERY.sub("?***", _USER_PART.sub("***@", text)) if "://" in text else text
+    """A text as a sentence may show it: short, printable, of a URL no more than the host."""
+    shown = _BEHIND_HOST.sub(r"\1/…", _USER_PART.sub("***@", text)) if "://" in text else text
     return repr(shown if len(shown) <= 60 else shown[:57] + "…")
 
 
@@ -105,7 +105,7 @@ def allowed(error: ErrorDetails) -> str:
     if kind == "refused":
         return str(context["allowed"])
     if kind in ("literal_error", "enum"):
-        return str(context["expected"])
+        return re.sub(r"\b(True|False|None)\b", lambda word: word[0].lower(), str(context["expected"]))
     if template := _BOUNDS.get(kind):
         return "a number of " + template.format(**context)
     if template := _LENGTHS.get(kind):

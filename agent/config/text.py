@@ -26,6 +26,7 @@ _CONSTRUCTOR = yaml.constructor.SafeConstructor()
 _TAG = "tag:yaml.org,2002:"
 _NO_TAGS = "found a tag (!), and tags are not used here. Put a text that begins with ! in quotes"
 _KEY = re.compile(r"""\s*(?:- +)*(["']?)([\w-]+)\1\s*:""")
+_COMMENT = re.compile(r"\s*#[^\s#]")
 _CONTROL = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ud800-\udfff\ufffe\uffff]")
 
 
@@ -49,6 +50,7 @@ class _Open:
     """Where its next value belongs; for a mapping only once the key is read."""
     awaits_key: bool = False
     dropped: bool = False
+    flow: bool = False
     lines: dict[str, int] = field(default_factory=dict)
 
 
@@ -106,6 +108,7 @@ class _Builder:
 
     def __init__(self, text: str, tree: Tree) -> None:
         self._text = text
+        self._lines = text.splitlines()
         self._tree = tree
         self._open: list[_Open] = []
         self._anchors: dict[str, _Node] = {}
@@ -165,7 +168,8 @@ class _Builder:
         if len(self._open) >= DEEPEST:
             raise _stop(self._tree, line, f"this is nested deeper than {DEEPEST} levels", self._path()[:2])
         node = _Node(line, {} if is_mapping else [])
-        self._open.append(_Open(node, event.anchor, awaits_key=is_mapping, dropped=dropped))
+        flow = bool(event.flow_style)
+        self._open.append(_Open(node, event.anchor, awaits_key=is_mapping, dropped=dropped, flow=flow))
 
     def _scalar(self, event: Any, line: int) -> None:
         node = _Node(line, event.value)
@@ -180,7 +184,15 @@ class _Builder:
             self._anchors[event.anchor] = node
             if event.value == "" and event.implicit[0]:
                 self._problem(line, "found an & (a YAML anchor). Put a text that begins with & in quotes")
+        elif event.value == "" and plain and _COMMENT.match(self._rest(event)):
+            self._problem(line, "found nothing, for # begins a comment. Put a text that begins with # in quotes")
         self._place(node, line, key=event.value)
+
+    def _rest(self, event: Any) -> str:
+        """What stands behind an event on its line."""
+        if not event.end_mark or event.end_mark.line >= len(self._lines):
+            return ""
+        return str(self._lines[event.end_mark.line][event.end_mark.column :])
 
     def _place(self, node: _Node, line: int, key: str = "") -> None:
         """A finished node goes where it belongs: it is the document, a list's item, a mapping's key or its value."""
@@ -225,16 +237,18 @@ class _Builder:
 
     def _path_near(self, line: int) -> Path_:
         """The parser stops before it tells the key of the line where it stopped: that key is read from the line."""
-        path = self._path()
-        lines = self._text.splitlines()
-        key = _KEY.match(lines[line - 1]) if line <= len(lines) else None
+        flow = next((i for i, one in enumerate(self._open) if one.flow), None)
+        if flow is not None:
+            return self._path(flow)
+        key = _KEY.match(self._lines[line - 1]) if line <= len(self._lines) else None
         top = self._open[-1] if self._open else None
         known = top is not None and not top.awaits_key and top.lines.get(str(top.step)) == line
-        return (*path, key[2]) if key and not known else path
+        return (*self._path(), key[2]) if key and not known else self._path()
 
-    def _path(self) -> Path_:
+    def _path(self, depth: int | None = None) -> Path_:
         inner = self._open[-1] if self._open else None
-        return tuple(one.step for one in self._open if one.step != "" and not (one is inner and one.awaits_key))
+        steps = self._open[:depth]
+        return tuple(one.step for one in steps if one.step != "" and not (one is inner and one.awaits_key))
 
 
 def _typed(text: str) -> Any:
@@ -306,7 +320,7 @@ _SENTENCES = (
     ("alias", "put a text that begins with * in quotes"),
     ("block scalar", "a text that begins with | or > must be in quotes, or begin on the next line"),
     ("directive", "a text that begins with % must be in quotes"),
-    ("flow", "a bracket that is opened is not closed as it should be: put a text that begins with [ or {{ in quotes"),
+    ("flow", "a bracket is not closed as it should be; within brackets, ${{VAR}} and the like must be in quotes"),
     ("block", "this does not fit the lines above: look at the indentation, and for text behind a closing quote"),
     ("indentation", "the indentation does not fit the lines above"),
 )
