@@ -21,7 +21,7 @@ from agent import doctor as doctor_
 from agent.app import ASKED_WITHIN, App, CamerasStuck, first_of
 from agent.config import Config, find, json_schema, load
 from agent.demo import Demo
-from agent.errors import Misconfigured
+from agent.errors import JournalUnavailable, Misconfigured
 from agent.registry import Registry
 from agent.runtime import control_socket
 from agent.units import parse_duration
@@ -189,6 +189,8 @@ def _run(work: Coroutine[Any, Any, Any]) -> Any:
         return asyncio.run(work)
     except Misconfigured as error:
         _stop(str(error))
+    except JournalUnavailable as error:
+        _stop(str(error), 1)
     except BaseExceptionGroup as group:
         found = first_of(group, Misconfigured)
         if found is None:
@@ -211,22 +213,20 @@ def _serve(settings: Config, service: Any, *, level: str, as_json: bool = False)
 
     try:
         asyncio.run(serve())
-    except Misconfigured as error:
-        log.error("%s", error)
-        return 2
-    except BaseExceptionGroup as group:
-        if found := first_of(group, Misconfigured):
-            log.error("%s", found)
-            return 2
-        if stuck := first_of(group, CamerasStuck):
-            log.error("%s", stuck)
-            return 1
-        log.critical("camscribe crashed: a bug", exc_info=group)
-        return 1
-    except Exception:
-        log.critical("camscribe crashed: a bug", exc_info=True)
-        return 1
+    except Exception as error:  # noqa: BLE001 (whatever ends the service, the exit status and the log say it)
+        return _ended(error)
     return 0
+
+
+def _ended(error: Exception) -> int:
+    """Say why the service ended by itself; its exit status."""
+    for kind, status in ((Misconfigured, 2), (JournalUnavailable, 1), (CamerasStuck, 1)):
+        found = first_of(error, kind) if isinstance(error, ExceptionGroup) else error
+        if isinstance(found, kind):
+            log.error("%s", found)
+            return status
+    log.critical("camscribe crashed: a bug", exc_info=error)
+    return 1
 
 
 def _duration(text: str | None) -> float | None:
