@@ -1,0 +1,76 @@
+"""The MQTT output: connects, and speaks for the home until the agent stops it or the broker goes away."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from collections.abc import AsyncIterator
+from contextlib import suppress
+from pathlib import Path
+
+from agent.plugin import Context, Delivery, Output
+from plugins.outputs.mqtt.config import MqttConfig
+from plugins.outputs.mqtt.faults import UNAVAILABLE, explain, single
+from plugins.outputs.mqtt.link import Link, Message
+from plugins.outputs.mqtt.session import Memory, Session, Topics
+
+
+class MqttOutput(Output[MqttConfig]):
+    unavailable = UNAVAILABLE
+
+    def __init__(self, config: MqttConfig, context: Context) -> None:
+        super().__init__(config, context)
+        self._topics = Topics(config.base_topic)
+        self._memory = Memory()
+        self._id = config.client_id
+
+    async def deliver(self, deliveries: AsyncIterator[Delivery]) -> None:
+        try:
+            async with await self._link() as link:
+                self.log.debug("Connected to the MQTT broker at %s.", self.config.address)
+                session = Session(link, self._topics, self.home, self._memory, self.log)
+                await session.greet()
+                await self._converse(session, deliveries)
+                await session.goodbye()
+        except UNAVAILABLE as error:
+            raise explain(error, self.config) from None
+
+    async def _converse(self, session: Session, deliveries: AsyncIterator[Delivery]) -> None:
+        fault: BaseException | None = None
+        try:
+            async with asyncio.TaskGroup() as tasks:
+                # Whoever notices first that the broker is gone ends all three: a publish alone would wait for its
+                # answer to the end of ``timeout``.
+                beside = [tasks.create_task(session.listen()), tasks.create_task(session.follow())]
+                async for delivery in deliveries:
+                    await session.tell(delivery)
+                for task in beside:
+                    task.cancel()
+        except BaseExceptionGroup as errors:
+            fault = single(errors)
+        if fault:
+            raise fault  # here, because `from None` in there would cut off its cause
+
+    async def _link(self) -> Link:
+        address, will = self.config.address, Message(self._topics.status, b"offline", retain=True)
+        tls = await asyncio.to_thread(address.tls.context) if address.tls else None
+        if address.tls and address.tls.insecure:
+            self._memory.once(
+                self.log, "insecure", "tls.insecure: anybody on the network can pose as the MQTT broker %s.", address
+            )
+        if self._id is None:
+            self._id = await asyncio.to_thread(self._own_id)
+        return Link(self.config, self._id, tls, will, self.log)
+
+    def _own_id(self) -> str:
+        """Made up once: two camscribes with the same id would throw each other off the broker for ever."""
+        path = Path(self.context.data_dir, f"{self.context.name}.client_id")
+        made = f"camscribe_{secrets.token_hex(4)}"
+        try:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError), path.open("x") as file:
+                file.write(made)
+            return path.read_text().strip() or made
+        except OSError as error:
+            self._memory.once(self.log, "id", "The MQTT client id can't be kept, so it changes: %s.", error)
+            return made

@@ -1,0 +1,102 @@
+"""How an output checks whom it talks to, and proves who it is: one vocabulary for every output that speaks TLS."""
+
+from __future__ import annotations
+
+import socket
+import ssl
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Self
+
+import certifi
+from pydantic import model_validator
+
+from agent.plugin import ConfigPath, OutputUnavailable, PluginConfig, SecretStr
+
+FIX_FIRST = 60.0
+"""Seconds until the next try where somebody has to change something first: a file, a password, an address."""
+
+
+class Tls(PluginConfig):
+    ca: ConfigPath | None = None
+    """A PEM file with the certificate authorities to trust. Left out: the system's own."""
+    certificate: ConfigPath | None = None
+    """A PEM file with this client's certificate, where the server asks for one."""
+    key: ConfigPath | None = None
+    """A PEM file with the certificate's private key. Left out: it is in ``certificate`` too."""
+    key_password: SecretStr | None = None
+    """The password of an encrypted private key."""
+    insecure: bool = False
+    """Don't check the server's certificate. Anybody on the network can then pose as the server and read along."""
+    server_name: str | None = None
+    """The name in the server's certificate, where it is not the name it is reached by."""
+
+    @model_validator(mode="after")
+    def _key_belongs_to_a_certificate(self) -> Self:
+        if self.certificate is None and (self.key or self.key_password):
+            raise ValueError("key and key_password need the certificate they belong to: add certificate")
+        return self
+
+    def context(self) -> Named:
+        """Reads files, so call it in a thread. Raises OutputUnavailable."""
+        context = Named(ssl.PROTOCOL_TLS_CLIENT)
+        context.named = self.server_name
+        if self.insecure:
+            context.check_hostname = False
+            context.verify_mode = ssl.CERT_NONE
+        elif self.ca:
+            with _reading("ca", self.ca):
+                context.load_verify_locations(self.ca)
+        else:
+            context.load_default_certs()
+            context.load_verify_locations(certifi.where())  # Python from python.org knows no authorities on a Mac
+        if self.certificate:
+            # Without a password OpenSSL would ask the terminal for one.
+            password = self.key_password.get_secret_value() if self.key_password else ""
+            with _reading("certificate", self.certificate, self.key):
+                context.load_cert_chain(self.certificate, self.key, password)
+        return context
+
+
+class Named(ssl.SSLContext):
+    """Asks for, and checks, a name of its own where one is given; remembers the last socket it has wrapped."""
+
+    named: str | None = None
+    last: ssl.SSLSocket | None = None
+
+    def wrap_socket(self, sock: socket.socket, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
+        self.last = super().wrap_socket(sock, *args, **{**kwargs, **self._name()})
+        return self.last
+
+    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
+        return super().wrap_bio(*args, **{**kwargs, **self._name()})
+
+    def _name(self) -> dict[str, str]:
+        return {"server_hostname": self.named} if self.named else {}
+
+
+@contextmanager
+def _reading(option: str, *paths: Path | None) -> Iterator[None]:
+    for path in paths:
+        if path and not path.is_file():
+            raise OutputUnavailable(f"tls.{option}: there is no file {path}.", FIX_FIRST)
+    try:
+        yield
+    except OSError as error:  # ssl.SSLError is one
+        named = " and ".join(str(path) for path in paths if path)
+        reason = error.strerror if not isinstance(error, ssl.SSLError) else error.reason or "not PEM"
+        raise OutputUnavailable(f"tls.{option}: {named} can't be used: {reason}.", FIX_FIRST) from None
+
+
+def distrust(error: BaseException | None) -> str | None:
+    """Why a TLS handshake failed, as a sentence that says what to do; None where it was something else."""
+    while error and not isinstance(error, ssl.SSLError):
+        error = error.__cause__ or error.__context__
+    if isinstance(error, ssl.SSLCertVerificationError):
+        reason = error.verify_message.rstrip(".")
+        return f"its certificate is not trusted ({reason}): check tls.ca, tls.server_name and the clock"
+    if isinstance(error, ssl.SSLError):
+        reason = (error.reason or "handshake failed").replace("_", " ").lower()
+        return f"TLS failed ({reason}): check that the port speaks TLS, and tls.certificate where it asks for one"
+    return None
