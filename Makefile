@@ -13,7 +13,7 @@ help:
 	@echo "make test        every test"
 	@echo "make test-quick  the tests under ten seconds"
 	@echo "make lint        ruff, mypy, import-linter"
-	@echo "make tiny-model  rebuild the demo's vision model from nothing (about 90 minutes)"
+	@echo "make tiny-model  rebuild the demo's vision model from nothing (about 90 minutes; MINUTES=3 to see it run)"
 
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v < (3, 14))' \
@@ -49,3 +49,17 @@ lint: $(VENV)/dev.stamp
 
 clean:
 	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+
+# The recipe of the demo's vision model, in a venv of its own: PyTorch is large and nothing else needs it.
+TINY     := tiny_model/work
+MINUTES  ?= 72
+PIP_ARGS ?=
+
+$(TINY)/install.stamp: $(VENV)/python.stamp pyproject.toml
+	@$(PYTHON) -m venv $(TINY)/venv
+	@echo "Installing PyTorch and camscribe into $(TINY)/venv (once) …"
+	@$(TINY)/venv/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --editable '.[tiny-model]'
+	@touch $@
+
+tiny-model: $(TINY)/install.stamp
+	$(TINY)/venv/bin/python -m tiny_model.make --minutes $(MINUTES)
