@@ -5,8 +5,8 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
-import sys
 import tempfile
+import time
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from rich.console import Console
 from agent.app import App
 from agent.config import Config, parse
 
+CAMERA = "doorstep"
 EVERY = "2s"
 
 
@@ -22,7 +23,7 @@ def _embedded(data_dir: Path) -> dict[str, Any]:
     return {
         "model": {"preset": "tiny"},
         "cameras": {
-            "doorstep": {
+            CAMERA: {
                 "source": "demo",
                 "every": EVERY,
                 "prompt": "Describe the image.",
@@ -43,14 +44,19 @@ class Demo:
         embedded["outputs"]["terminal"] = {"use": "log", "format": "json" if as_json else "text"}
         self.config: Config = parse(embedded)
         self.level = "INFO" if as_json or verbose else "WARNING"
-        self._console = Console(stderr=True, quiet=as_json)
+        self._console = Console(highlight=False, quiet=as_json)
 
     async def run(self, stop: asyncio.Event) -> None:
         """Until ``stop``, or until the time is over."""
+        self._console.print(
+            "A drawn doorstep, captioned by a llama server with a toy model that knows nothing else.", soft_wrap=True
+        )
+        self._console.print("Nothing leaves this machine. Ctrl-C ends it.\n")
         if not self._console.quiet:
-            self._console.print("A drawn doorstep, captioned by a llama server with a toy model.")
-            self._console.print("It knows nothing but these drawings. Ctrl-C ends it.\n")
-        logging.getLogger("camscribe.source.doorstep").setLevel(logging.INFO)
+            drawer = logging.getLogger(f"camscribe.source.{CAMERA}")
+            drawer.setLevel(logging.INFO)
+            drawer.propagate = False
+            drawer.addHandler(_Drawn(self._console))
         timer = asyncio.get_running_loop().call_later(self._seconds, stop.set) if self._seconds else None
         try:
             await App(self.config).run(stop)
@@ -58,4 +64,18 @@ class Demo:
             if timer:
                 timer.cancel()
             await asyncio.to_thread(shutil.rmtree, self._folder, ignore_errors=True)
-        sys.stdout.flush()
+
+
+class _Drawn(logging.Handler):
+    """Shows what was drawn above what was seen, in the same columns."""
+
+    def __init__(self, console: Console) -> None:
+        super().__init__()
+        self._console = console
+
+    def emit(self, record: logging.LogRecord) -> None:
+        truth = getattr(record, "truth", None)
+        if truth:
+            self._console.print(
+                f"{time.strftime('%H:%M:%S')} {'drawn:':{len(CAMERA) + 1}} {truth}", style="dim", soft_wrap=True
+            )
