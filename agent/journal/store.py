@@ -328,7 +328,8 @@ class Store:
             if free < max(4 * pages, used // 5):
                 return False
             db.executescript(f"PRAGMA incremental_vacuum({pages})")  # execute() would stop after one page
-            return True
+            (left,) = db.execute("PRAGMA freelist_count").fetchone()
+            return bool(left < free)
 
         return self.run(job)
 
