@@ -204,7 +204,8 @@ class Listener:
 
     def __init__(self, broker: Broker, topic: str = "#", **options: Any) -> None:
         self.heard = Heard()
-        self.subscribed = asyncio.Event()
+        self.sessions = 0
+        """How often it has subscribed."""
         self._broker, self._topic, self._options = broker, topic, options
         self._news = asyncio.Condition()
         self._client: aiomqtt.Client | None = None
@@ -216,8 +217,7 @@ class Listener:
         listener = cls(broker, topic, **options)
         running = asyncio.create_task(listener._run())
         try:
-            async with asyncio.timeout(START_TIME):
-                await listener.subscribed.wait()
+            await listener.until(lambda _: listener.sessions, START_TIME)
             yield listener
         finally:
             listener._over = True
@@ -242,7 +242,6 @@ class Listener:
             try:
                 await self._listen()
             except aiomqtt.MqttError:
-                self.subscribed.clear()
                 await asyncio.sleep(0.05)
 
     async def _listen(self) -> None:
@@ -261,7 +260,9 @@ class Listener:
         )
         async with self._client as client:
             await client.subscribe(self._topic, qos=1)
-            self.subscribed.set()
+            async with self._news:
+                self.sessions += 1
+                self._news.notify_all()
             async for message in client.messages:
                 async with self._news:
                     self.heard.append(message)

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Annotated, Any, Literal, NamedTuple, Self
 from urllib.parse import unquote, urlsplit
 
-from pydantic import BeforeValidator, ByteSize, Field, field_validator, model_validator
+from pydantic import BeforeValidator, Field, field_validator, model_validator
 
-from agent.plugin import PluginConfig, SecretStr, SecretUrl
+from agent.plugin import Duration, PluginConfig, SecretStr, SecretUrl, Size
 from plugins.outputs.tls import Tls
 
 SCHEMES = ("mqtt", "mqtts", "ws", "wss")
@@ -56,11 +56,9 @@ class MqttConfig(PluginConfig):
     """Quality of service of what is published. With 0 the broker confirms nothing, so an outage loses observations."""
     retain: bool = True
     """Let the broker keep the last state, picture and availability. ``false`` for brokers that can't."""
-    keepalive: int = Field(60, ge=5, le=65535)
-    """Seconds of silence after which broker and camscribe make sure that the other is still there."""
-    timeout: float = Field(10, gt=0, le=300)
-    """Seconds the broker may take to answer, at the connect and for each message."""
-    max_packet_size: ByteSize = Field(ByteSize(2_000_000), ge=1024)
+    keepalive: Duration = Field(60.0, ge=5, le=65535)
+    """After so long a silence broker and camscribe make sure that the other is still there."""
+    max_packet_size: Size = Field(2_000_000, ge=1024)
     """Larger messages are not sent (a picture, as a rule), even if the broker has named no limit of its own."""
 
     @field_validator("base_topic")

@@ -29,7 +29,7 @@ def explain(error: BaseException, config: MqttConfig) -> OutputUnavailable:
     if what := _to_be_changed(error, config):
         return OutputUnavailable(f"{broker} {what}.", FIX_FIRST)
     if isinstance(error, TimeoutError) or str(error) == "Operation timed out":
-        return OutputUnavailable(f"{broker} did not answer within {config.timeout:g} s.")
+        return OutputUnavailable(f"{broker} does not answer.")
     if str(error) == "Disconnected during message iteration":
         return OutputUnavailable(f"{broker} closed the connection.")
     return OutputUnavailable(f"{broker} can't be reached: {str(error) or type(error).__name__}.")

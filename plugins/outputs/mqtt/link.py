@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import math
 import os
 import socket
 from collections.abc import Awaitable
@@ -27,6 +28,8 @@ from plugins.outputs.tls import Named
 HEADER = 64
 """Bytes a message may take beside its topic and payload: lengths, content type, expiry."""
 WAITING_COMMANDS = 100
+CONNECT_TIME = 10.0
+"""Seconds for each step of a connect. A message has as long as the agent gives it."""
 T = TypeVar("T")
 GOODBYE = 2.0
 """Seconds for a connection that is given up to end; after that it is left to the operating system."""
@@ -91,12 +94,12 @@ class Link(aiomqtt.Client):
             will=aiomqtt.Will(will.topic, will.payload, min(config.qos, 1), config.retain and will.retain),
             transport="websockets" if address.path else "tcp",
             websocket_path=address.path,
-            timeout=config.timeout,
-            keepalive=config.keepalive,
+            timeout=CONNECT_TIME,
+            keepalive=int(config.keepalive),
             tls_context=tls,
             max_queued_incoming_messages=WAITING_COMMANDS,
         )
-        self._client.connect_timeout = min(config.timeout, 10)
+        self._client.connect_timeout = CONNECT_TIME
         self._five = five
         self._config = config
         self._log = log
@@ -104,7 +107,7 @@ class Link(aiomqtt.Client):
         self._turn = asyncio.Lock()
         self._refusal: ReasonCode | None = None
         self._abandoned = False
-        self.limits = Limits(int(config.max_packet_size), config.qos, config.retain)
+        self.limits = Limits(config.max_packet_size, config.qos, config.retain)
 
     async def ask_for(self, topic: str) -> bool:
         """Subscribe. False: the broker does not let us."""
@@ -123,7 +126,10 @@ class Link(aiomqtt.Client):
                 properties.MessageExpiryInterval = message.expires
         async with self._turn:  # so that an answer belongs to the message before it, and order is what it looks like
             retain = message.retain and self.limits.retain
-            await steadfast(self.publish(message.topic, message.payload, self.limits.qos, retain, properties))
+            sending = self.publish(
+                message.topic, message.payload, self.limits.qos, retain, properties, timeout=math.inf
+            )
+            await steadfast(sending)
             if self._refusal:
                 raise Refused(
                     f"it refused a message to {message.topic} ({self._refusal}); check the user's rights there"
@@ -167,7 +173,7 @@ class Link(aiomqtt.Client):
 
     def _on_connect(self, client: Any, userdata: Any, flags: Any, reason: ReasonCode, properties: Any = None) -> None:
         self.limits = Limits(
-            min(int(self._config.max_packet_size), getattr(properties, "MaximumPacketSize", 1 << 28)),
+            min(self._config.max_packet_size, getattr(properties, "MaximumPacketSize", 1 << 28)),
             min(self._config.qos, getattr(properties, "MaximumQoS", 2)),
             self._config.retain and bool(getattr(properties, "RetainAvailable", 1)),
         )

@@ -166,6 +166,8 @@ class Session:
 
     async def _obey(self, message: aiomqtt.Message) -> None:
         topic = str(message.topic)
+        if not message.topic.matches(self._topics.commands):
+            return  # amqtt sends retained messages that were not asked for
         camera, name, _ = topic.removeprefix(f"{self._topics.base}/").split("/")
         if message.retain:
             self._memory.once(

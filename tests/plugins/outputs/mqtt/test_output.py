@@ -16,7 +16,7 @@ from tests.fakes.deliveries import PICTURE, Hand, OneHome, context, delivery, ob
 
 
 def mqtt(broker: Broker, folder: Path, home: OneHome | None = None, **options) -> MqttOutput:
-    config = MqttConfig.model_validate({**broker.config, "timeout": 5, **options})
+    config = MqttConfig.model_validate({**broker.config, **options})
     return MqttOutput(config, context(folder, "mqtt", home or OneHome()))
 
 
@@ -190,6 +190,7 @@ async def test_a_killed_broker_is_noticed_at_once_and_loses_nothing(broker, list
         await output.deliver(Hand().__aiter__())
 
     await broker.start()
+    await listener.until(lambda _: listener.sessions == 2)
     left = [delivery(number) for number in range(len(hand.confirmed) + 1, 11)]
     await output.deliver(Hand(left).__aiter__())
     heard = await listener.until(lambda heard: heard.text("camscribe/status")[-1:] == ["offline"] and heard)
@@ -235,24 +236,29 @@ async def test_the_last_will_speaks_where_we_can_not(broker, listener, tmp_path)
     await listener.until(lambda heard: heard.text("camscribe/status") == ["online", "offline"])
 
 
-async def test_a_frozen_broker_costs_the_time_out_and_no_more(broker, tmp_path):
-    hand = Hand(stay=True)
-    output = mqtt(broker, tmp_path, timeout=1)
+async def test_a_frozen_broker_holds_nobody_beyond_the_agents_deadline(broker, tmp_path, monkeypatch):
+    monkeypatch.setattr("plugins.outputs.mqtt.link.CONNECT_TIME", 0.5)
+    hand, output = Hand(stay=True), mqtt(broker, tmp_path)
     running = asyncio.create_task(output.deliver(hand.__aiter__()))
-    hand.give(delivery(1))
-    await hand.confirms(0)
     async with Listener.at(broker) as listener:
         await listener.until(lambda heard: heard.text("camscribe/status") == ["online"])
     broker.freeze()
-    hand.give(delivery(2))
-    with pytest.raises(OutputUnavailable, match="did not answer within 1 s"):
-        await asyncio.wait_for(running, 15)
-    with pytest.raises(OutputUnavailable, match="did not answer within 1 s"):
+    hand.give(delivery(1))
+    assert await asyncio.wait({running}, timeout=0.5) == (set(), {running})
+    running.cancel()  # the deadline
+    assert await asyncio.wait({running}, timeout=4) == ({running}, set())
+    assert hand.confirmed == []
+    with pytest.raises(OutputUnavailable, match="does not answer"):
         await asyncio.wait_for(output.deliver(Hand().__aiter__()), 15)
-    broker.thaw()
 
 
-async def test_a_connection_that_failed_leaves_nothing_behind(tmp_path):
+async def listening(meet):
+    server = await asyncio.start_server(meet, "127.0.0.1", 0)
+    return server, {"host": "127.0.0.1", "port": server.sockets[0].getsockname()[1]}
+
+
+async def test_a_connection_that_failed_leaves_nothing_behind(tmp_path, monkeypatch):
+    monkeypatch.setattr("plugins.outputs.mqtt.link.CONNECT_TIME", 0.5)
     hung_up = asyncio.Event()
 
     async def accept(reader, writer):
@@ -261,11 +267,11 @@ async def test_a_connection_that_failed_leaves_nothing_behind(tmp_path):
         hung_up.set()
         writer.close()
 
-    async with await asyncio.start_server(accept, "127.0.0.1", 0) as silent:
-        port = silent.sockets[0].getsockname()[1]
-        config = MqttConfig(host="127.0.0.1", port=port, timeout=0.5)
-        with pytest.raises(OutputUnavailable, match=r"did not answer within 0\.5 s"):
-            await MqttOutput(config, context(tmp_path, home=OneHome())).deliver(Hand().__aiter__())
+    silent, address = await listening(accept)
+    async with silent:
+        output = MqttOutput(MqttConfig(**address), context(tmp_path, home=OneHome()))
+        with pytest.raises(OutputUnavailable, match="does not answer"):
+            await output.deliver(Hand().__aiter__())
         await asyncio.wait_for(hung_up.wait(), 10)
 
 
@@ -273,11 +279,11 @@ async def test_a_server_that_hangs_up_is_noticed_at_once(tmp_path):
     async def accept(_reader, writer):
         writer.close()
 
-    async with await asyncio.start_server(accept, "127.0.0.1", 0) as rude:
-        port = rude.sockets[0].getsockname()[1]
-        output = MqttOutput(MqttConfig(host="127.0.0.1", port=port, timeout=60), context(tmp_path, home=OneHome()))
+    rude, address = await listening(accept)
+    async with rude:
+        output = MqttOutput(MqttConfig(**address), context(tmp_path, home=OneHome()))
         with pytest.raises(OutputUnavailable, match="closed the connection"):
-            await asyncio.wait_for(output.deliver(Hand().__aiter__()), 10)
+            await asyncio.wait_for(output.deliver(Hand().__aiter__()), 8)  # aiomqtt itself would wait for 10 s
 
 
 # What a broker may refuse

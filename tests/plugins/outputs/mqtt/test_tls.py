@@ -18,7 +18,7 @@ def server(authority):
 
 
 async def talk(broker, tmp_path, **tls) -> None:
-    config = MqttConfig.model_validate({**broker.config, "timeout": 5, "tls": tls})
+    config = MqttConfig.model_validate({**broker.config, "tls": tls})
     hand = Hand([delivery(1)])
     await MqttOutput(config, context(tmp_path, "mqtt", OneHome())).deliver(hand.__aiter__())
     assert hand.confirmed == [1]
@@ -65,7 +65,7 @@ async def test_plain_and_tls_mixed_up_end_quickly(tmp_path, server, broker):
     with pytest.raises(OutputUnavailable, match="The MQTT broker at"):
         await talk(broker, tmp_path, insecure=True)
     async with Broker.running(tmp_path / "b", tls=server) as locked:
-        config = MqttConfig.model_validate({**locked.config, "timeout": 3})
+        config = MqttConfig.model_validate(locked.config)
         with pytest.raises(OutputUnavailable, match="The MQTT broker at"):
             await MqttOutput(config, context(tmp_path, home=OneHome())).deliver(Hand().__aiter__())
 
