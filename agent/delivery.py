@@ -218,6 +218,7 @@ class _Session(AsyncIterator[Delivery]):
         try:
             await asyncio.wait({self._task})
         except asyncio.CancelledError:
+            self._over = self._late
             self._task.cancel()
             self._set_alarm(GRACE, self._say_stubborn)
             await asyncio.wait({self._task}, timeout=GRACE + 1)
@@ -241,8 +242,11 @@ class _Session(AsyncIterator[Delivery]):
             self.handed = None
             self._reader.settle()
             self._delivered()
-        delivery = await self._reader.next()
-        self._set_alarm()
+        try:
+            delivery = await self._reader.next()
+        finally:  # cancelled too: it may go on with something else
+            if self._over is None:
+                self._set_alarm()
         if delivery is None:
             raise StopAsyncIteration
         self.handed = delivery
@@ -258,6 +262,7 @@ class _Session(AsyncIterator[Delivery]):
             self._alarm.cancel()
 
     def _ring(self) -> None:
+        """Too late: cancel it, and nothing more for it."""
         self._over = self._late
         self._task.cancel()
         self._set_alarm(GRACE, self._say_stubborn)

@@ -37,8 +37,9 @@ log = logging.getLogger("camscribe.journal")
 class Follower(Protocol):
     """Somebody who reads along, in order."""
 
-    fetched: int
-    """The last seq it was given. Kept on the journal's thread, so that a sweep knows what it takes from whom."""
+    @property
+    def fetched(self) -> int:
+        """The last seq that it has read."""
 
     def news(self) -> None:
         """There is something new to read."""
@@ -193,16 +194,9 @@ class Journal:
     def follow(self, follower: Follower) -> None:
         self._followers.append(follower)
 
-    async def read(self, follower: Follower, limit: int) -> list[Row]:
-        """The next ones after those it was given before."""
-
-        def job() -> list[Row]:
-            rows = self._store.rows("seq > ?", (follower.fetched,), "seq", limit)
-            if rows:
-                follower.fetched = rows[-1].seq
-            return rows
-
-        return await self._do(job)
+    async def read(self, after: int, limit: int) -> list[Row]:
+        """Those that come after a seq, in order."""
+        return await self._do(lambda: self._store.rows("seq > ?", (after,), "seq", limit))
 
     def newest(self, camera: str, *, good: bool) -> int:
         """The seq of the camera's latest observation; with ``good``, of the latest that has a caption."""
@@ -240,14 +234,17 @@ class Journal:
             self._pictures.remove(*pictures)
             self._store.delete(kept)
         self._pictures.remove(*pictures)
-        losses = [(f, [each for each in kept if each.seq > f.fetched]) for f in self._followers]
-        self._worker.tell(self._removed, self._store.bytes, losses)
+        self._worker.tell(self._removed, kept, self._store.bytes)
         return len(kept)
 
-    def _removed(self, size: int, losses: list[tuple[Follower, list[Kept]]]) -> None:
+    def _removed(self, kept: list[Kept], size: int) -> None:
         self.bytes = size
-        for follower, lost in losses:
-            if lost:
+        # Not before a follower that was given some of them just now has taken them.
+        asyncio.get_running_loop().call_soon(self._tell_losses, kept)
+
+    def _tell_losses(self, kept: list[Kept]) -> None:
+        for follower in self._followers:
+            if lost := [each for each in kept if each.seq > follower.fetched]:
                 follower.lost(lost)
 
     async def shrink(self) -> bool:

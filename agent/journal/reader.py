@@ -62,7 +62,7 @@ class Reader:
 
     @property
     def waiting(self) -> int:
-        """About how many are not confirmed yet (other cameras' count, gaps too)."""
+        """About how many are not confirmed yet (those of other cameras count until they are read over)."""
         return max(0, self._journal.latest_seq - self.confirmed)
 
     def stop(self) -> None:
@@ -90,7 +90,8 @@ class Reader:
 
     def settle(self) -> None:
         """The one that ``next`` gave is done with."""
-        self._move_to(self._rows.popleft().seq)
+        seq = self._rows.popleft().seq
+        self._move_to(seq if self._rows else self.fetched)
 
     def give_up(self, reason: str) -> None:
         """It is done with, but was not delivered."""
@@ -123,15 +124,16 @@ class Reader:
             self._log.error("%d observations were removed by 'keep' before %s could take them.", lost, self._name)
 
     async def _fetch(self) -> None:
+        """The next rows, or wait. Cancelled while it reads, it has read nothing."""
         self._news.clear()
-        rows = await self._journal.read(self, BATCH) if self._journal.latest_seq > self.fetched else []
-        if not rows and not self.stopped:
+        rows = await self._journal.read(self.fetched, BATCH) if self._journal.latest_seq > self.fetched else []
+        if rows:
+            self.fetched = rows[-1].seq
+            self._rows.extend(row for row in rows if self._cameras is None or row.camera in self._cameras)
+            if not self._rows:
+                self._move_to(self.fetched)
+        elif not self.stopped:
             await self._news.wait()
-        for row in rows:
-            if self._cameras is None or row.camera in self._cameras:
-                self._rows.append(row)
-        if rows and not self._rows:
-            self._move_to(rows[-1].seq)
 
     def _move_to(self, seq: int) -> None:
         self.confirmed = seq

@@ -209,6 +209,7 @@ async def test_only_its_cameras(house):
     for camera in ("door", "yard", "door", "desk", "door"):
         await house.record(camera, camera=camera)
     await eventually(lambda: target.captions == ["yard", "desk"])
+    await eventually(lambda: courier.waiting == 0)  # the last one of another camera is read over
     await house.record(*"x" * 200)
     await eventually(lambda: courier.waiting == 0)
     assert house.counters.value("dropped_total") == 0
@@ -241,6 +242,25 @@ async def test_a_picture_that_is_gone_is_none(house):
     house.tasks[courier] = asyncio.create_task(courier.run())
     await eventually(lambda: target.got)
     assert target.got[0].picture is None
+
+
+async def test_an_output_that_stops_asking_in_the_middle_loses_nothing(house):
+    class Impatient(Target):
+        async def deliver(self, deliveries):
+            for ticks in itertools.cycle(range(40)):
+                asking = asyncio.ensure_future(anext(deliveries))
+                for _ in range(ticks):
+                    await asyncio.sleep(0)
+                asking.cancel()
+                with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration):
+                    self.got.append(await asking)
+
+    target = Impatient()
+    courier = house.courier(target)
+    await house.record(*map(str, range(300)))
+    house.tasks[courier] = asyncio.create_task(courier.run())
+    await eventually(lambda: len(target.got) >= 300)
+    assert target.captions == [str(n) for n in range(300)]
 
 
 async def test_a_backlog_of_any_size_takes_little_memory(house):

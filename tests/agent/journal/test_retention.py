@@ -116,7 +116,9 @@ async def test_it_waits_for_no_output_and_counts_what_each_loses(journal, clock,
     done = reader(journal, clock, counters, "done")
     for camera in ("door", "yard", "door", "door"):
         await record(journal, 1, camera)
-    await journal.read(done, 9)
+    for _ in range(4):
+        await done.next()
+        done.settle()
     await clock.advance(2 * DAY)
     await Retention(journal, Keep(days=1), clock, counters).sweep()
     assert counters.value("dropped_total", reason="retention", output="slow") == 4
@@ -125,7 +127,7 @@ async def test_it_waits_for_no_output_and_counts_what_each_loses(journal, clock,
     assert "4 observations" in caplog.text
     await record(journal, 1)
     for each in (slow, yard_only):
-        assert [row.seq for row in await journal.read(each, 9)] == [5]
+        assert [row.seq for row in await journal.read(each.fetched, 9)] == [5]
 
 
 async def test_pictures_without_a_row_and_unfinished_files_go(data_dir, counters):
