@@ -161,8 +161,8 @@ async def test_kill_9_in_the_middle_of_publishing_loses_nothing(tmp_path: Path):
                 service.kill()
                 await service.process.wait()
         async with camscribe("run", "--config", str(config)) as service:
-            journaled = await asyncio.to_thread(_journaled, tmp_path / "data")
-            last = journaled[-1]
+            await service.until(lambda: any("watches" in line for line in service.err))
+            last = (await asyncio.to_thread(_journaled, tmp_path / "data"))[-1]
             await eventually(lambda: last in [request.json["id"] for request in receiver.requests], 40)
             await listener.until(lambda heard: last in [o["id"] for o in heard.json("camscribe/+/observation")], 40)
             await eventually(lambda: last in (tmp_path / "log.jsonl").read_text(), 40)
