@@ -409,11 +409,9 @@ def main() -> None:
 
 
 class RtspCamera:
-    """The fake camera as a test sees it: its addresses, its process, and what it was asked for."""
+    """A camera as a test sees it: its addresses, its process, and what it was asked for."""
 
-    def __init__(
-        self, arguments: list[str], *, epoch: float, port: int, user: str | None, password: str | None
-    ) -> None:
+    def __init__(self, command: list[str], *, epoch: float, port: int, user: str | None, password: str | None) -> None:
         self.epoch = epoch
         self.port = port
         self.user, self.password = user, password
@@ -423,7 +421,7 @@ class RtspCamera:
         self.fps = 0
         self.loop_seconds = 0.0
         self.seconds_each = 0.0
-        self._arguments = arguments
+        self._command = command
         self._process: asyncio.subprocess.Process | None = None
         self._listener: asyncio.Task[None] | None = None
 
@@ -451,10 +449,7 @@ class RtspCamera:
     async def restart(self) -> None:
         """Start it again on the same port, in the same loop."""
         self._process = await asyncio.create_subprocess_exec(
-            sys.executable,
-            "-m",
-            "tests.fakes.rtsp_camera",
-            *self._arguments,
+            *self._command,
             f"--port={self.port}",
             cwd=ROOT,
             stdout=asyncio.subprocess.PIPE,
@@ -463,7 +458,7 @@ class RtspCamera:
         assert self._process.stdout is not None
         ready = await asyncio.wait_for(self._process.stdout.readline(), 60)
         if not ready:
-            raise RuntimeError(f"the fake camera ended with status {await self._process.wait()}")
+            raise RuntimeError(f"the camera's server ended with status {await self._process.wait()}")
         self.port = json.loads(ready)["port"]
         self._listener = asyncio.create_task(self._listen(self._process.stdout))
 
@@ -519,16 +514,29 @@ async def rtsp_camera(
         arguments += [f"--pictures={folder}"] if pictures is not None else []
         known = passwords if passwords is not None else {"/live": password}
         await asyncio.to_thread(_write, Path(folder), list(pictures or ()), known)
-        camera = RtspCamera(arguments, epoch=epoch, port=port, user=user, password=password)
+        camera = RtspCamera(
+            [sys.executable, "-m", "tests.fakes.rtsp_camera", *arguments],
+            epoch=epoch,
+            port=port,
+            user=user,
+            password=password,
+        )
         camera.fps, camera.seconds_each = fps, seconds_each
         camera.loop_seconds = numbers / fps if pictures is None else len(pictures) * round(seconds_each * fps) / fps
-        await camera.restart()
-        try:
+        async with running(camera):
             yield camera
-        finally:
-            with suppress(ProcessLookupError):
-                camera.thaw()
-            await camera.kill()
+
+
+@asynccontextmanager
+async def running(camera: RtspCamera) -> AsyncIterator[None]:
+    """``camera``'s server while the block runs."""
+    await camera.restart()
+    try:
+        yield
+    finally:
+        with suppress(ProcessLookupError):
+            camera.thaw()
+        await camera.kill()
 
 
 def _write(folder: Path, pictures: Sequence[Image.Image], passwords: Mapping[str, str | None]) -> None:

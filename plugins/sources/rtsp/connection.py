@@ -135,7 +135,7 @@ class Connection:
         self.beat = self.last_picture = arrived
         stamp = packet.dts if packet.dts is not None else packet.pts
         clock = float(stamp * packet.time_base) if stamp is not None and packet.time_base else None
-        coded = Coded(packet, taken, arrived, self.meter.measure(arrived, clock))
+        coded = Coded(packet, taken, arrived, self.meter.measure(arrived, clock, arrived - taken.monotonic))
         if packet.is_keyframe:
             self.group = Group(coded, codec)
             self.keys.key_at(arrived)

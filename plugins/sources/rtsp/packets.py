@@ -97,17 +97,17 @@ class LagMeter:
         self._best = 0.0
         self.lag = 0.0
 
-    def measure(self, arrived: float, clock: float | None) -> float:
-        """``clock``: the picture's timestamp in seconds, where it has one."""
+    def measure(self, arrived: float, clock: float | None, held: float = 0.0) -> float:
+        """``clock``: the picture's timestamp in seconds, where it has one; ``held``: how long it took to be whole."""
         if clock is None:
             return self.lag
-        if self._last is None:
-            self._best = arrived - clock
-        else:
-            passed, ticked = arrived - self._last[0], clock - self._last[1]
-            self._best += CREEP * passed
-            if ticked < -1.0 or ticked > passed + LEAP:
-                self._best = arrived - clock - self.lag
+        if self._last is None:  # nothing to compare with: one that took long may be held back from a frozen stream
+            self._best, self._last = arrived - clock, (arrived, clock)
+            return held
+        passed, ticked = arrived - self._last[0], clock - self._last[1]
+        self._best += CREEP * passed
+        if ticked < -1.0 or ticked > passed + LEAP:
+            self._best = arrived - clock - self.lag
         self._best = min(self._best, arrived - clock)
         self._last = (arrived, clock)
         self.lag = arrived - clock - self._best

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
-from typing import Any
 from urllib.parse import quote
 
 import av.logging
@@ -13,6 +11,7 @@ import pytest
 
 from agent.plugin import Failure
 from tests.fakes.rtsp_camera import rtsp_camera
+from tests.plugins.sources.rtsp.watching import watching
 
 PASSWORDS = [
     "plain-0ne",
@@ -36,20 +35,18 @@ PASSWORDS = [
 
 
 @pytest.mark.parametrize("auth", ["digest", "basic"])
-async def test_any_password_gets_in_and_none_gets_out(
-    watch: Callable[..., Any], caplog: pytest.LogCaptureFixture, auth: str
-) -> None:
+async def test_any_password_gets_in_and_none_gets_out(caplog: pytest.LogCaptureFixture, auth: str) -> None:
     caplog.set_level(logging.DEBUG)
     paths = {f"/pw/{number}": password for number, password in enumerate(PASSWORDS)}
     seen: list[str] = []
 
     async def enters(url: str, **options: str) -> None:
-        async with watch(url, **options) as watched:
+        async with watching(url, **options) as watched:
             await watched.source.take(20)
             seen.append(f"{watched.source!r} {watched.source.config!r} {watched.told}")
 
     async def is_refused(url: str, **options: str) -> None:
-        async with watch(url, **options) as watched:
+        async with watching(url, **options) as watched:
             error = await watched.failure(20)
             assert error.kind is Failure.UNAUTHORIZED
             seen.append(f"{error!r} {error} {error.__cause__!r} {error.__context__!r} {watched.told}")

@@ -83,5 +83,10 @@ def test_lag_is_not_forgotten_when_the_clock_leaps() -> None:
     assert measured(arrivals)[-1] == 2
 
 
+def test_first_picture_that_took_long_is_not_fresh() -> None:
+    meter = LagMeter()
+    assert [meter.measure(5.0, 0.0, 4.9), meter.measure(5.1, 0.1, 0.1)] == [4.9, 0.0]
+
+
 def test_picture_without_a_timestamp_lags_as_the_last() -> None:
     assert measured([(0.0, 0.0), (3.0, 1.0), (3.1, None)]) == [0, 2, 2]

@@ -6,7 +6,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -14,9 +14,11 @@ from typing import Any
 
 import pytest
 
-from agent.plugin import CameraState, Context, FrameUnavailable
+from agent.plugin import CameraState, Context, Frame, FrameUnavailable
 from plugins.sources.rtsp import RtspSource
 from plugins.sources.rtsp.pace import Pace
+from tests.fakes.clips import read_number
+from tests.fakes.rtsp_camera import RtspCamera
 
 BRISK = replace(Pace(), first_pause=0.05, longest_pause=0.2, refused_pause=30.0, glance=0.1)
 """The real time limits, and hardly any pause between attempts."""
@@ -77,11 +79,15 @@ async def watching(url: str, *, pace: Pace = BRISK, long_edge: int = 1280, **opt
             raise bug
 
 
-@pytest.fixture
-def watch() -> Callable[..., Any]:
-    return watching
-
-
-@pytest.fixture
-def brisk() -> Pace:
-    return BRISK
+async def look_fresh(camera: RtspCamera, watched: Watched, timeout: float = 10) -> Frame:
+    """A numbered picture, at most half a second old by its number, which ``taken`` must agree with."""
+    began = time.monotonic()
+    frame = await watched.source.take(timeout)
+    now = time.monotonic()
+    number = read_number(frame.pixels)
+    assert number is not None, "a damaged picture was handed out"
+    age = camera.age(number)
+    assert age <= 0.5
+    assert began <= frame.taken.monotonic <= now
+    assert abs(now - frame.taken.monotonic - age) < 0.2
+    return frame
