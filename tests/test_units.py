@@ -39,7 +39,7 @@ def read_unit(path):
 def test_systemd_takes_the_unit(path, tmp_path):
     read_unit(path)
     if ANALYZE is None:
-        assert not os.environ.get("CI"), "systemd-analyze is missing: apt-get install systemd"
+        assert os.environ.get("CI") != "true", "systemd-analyze is missing: apt-get install systemd"
         return  # the header of the test run says that only the plain check was done
     copy = tmp_path / path.name
     copy.write_text(re.sub(r"(?m)^ExecStart=\S+", f"ExecStart={shutil.which('true')}", path.read_text()))
@@ -53,7 +53,7 @@ def test_the_system_unit_is_locked_down():
     expected = {"NoNewPrivileges": "yes", "ProtectSystem": "strict", "ProtectHome": "yes", "CapabilityBoundingSet": ""}
     assert {key: service[key][-1] for key in expected} == expected
     if ANALYZE is None:
-        assert not os.environ.get("CI"), "systemd-analyze is missing: apt-get install systemd"
+        assert os.environ.get("CI") != "true", "systemd-analyze is missing: apt-get install systemd"
         return
     command = [ANALYZE, "security", "--offline=true", "--no-pager", f"--threshold={MOST_EXPOSED}", SYSTEM_UNIT]
     said = subprocess.run(command, check=False, capture_output=True, text=True, timeout=60)
