@@ -9,7 +9,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from tests.fakes.service import Service, camscribe, command, write_config
+from tests.fakes.service import Service, camscribe, command, lives, write_config
 from tests.fakes.waiting import eventually
 
 CONFIG = {
@@ -67,7 +67,7 @@ async def test_no_engine_outlives_camscribe(tmp_path, number):
         service.process.send_signal(number)
         status = await asyncio.wait_for(service.process.wait(), 10)
         assert status == (0 if number == signal.SIGTERM else -signal.SIGKILL)
-    await eventually(lambda: not any(child.is_running() for child in children), 10)
+    await eventually(lambda: not any(lives(child) for child in children), 10)
 
 
 @pytest.mark.slow

@@ -16,7 +16,7 @@ from tests.fakes.receiver import Receiver
 from tests.fakes.broker import Broker, Listener
 from tests.fakes.rtsp_camera import RtspCamera, rtsp_camera
 from tests.fakes.scenes import known_scenes
-from tests.fakes.service import Service, camscribe, write_config
+from tests.fakes.service import Service, camscribe, lives, write_config
 from tests.fakes.waiting import eventually
 
 SECONDS_EACH = 4.0
@@ -177,7 +177,7 @@ async def test_kill_9_in_the_middle_of_publishing_loses_nothing(tmp_path: Path):
     until_stop = journaled.index(last) + 1
     for name, ids in told.items():
         assert _in_order_once(ids)[:until_stop] == journaled[:until_stop], name
-    assert not [child for child in left if child.is_running()]
+    await eventually(lambda: not [child for child in left if lives(child)], 10)
 
 
 def _ids(receiver: Receiver) -> set[str]:

@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
 
@@ -29,6 +29,13 @@ def write_config(folder: Path, config: Mapping[str, Any]) -> Path:
 def command(*arguments: str) -> list[str]:
     """The command line of an installed camscribe."""
     return [str(Path(sys.executable).with_name("camscribe")), *arguments]
+
+
+def lives(process: psutil.Process) -> bool:
+    """Not gone, and not a zombie that only waits for init to take note."""
+    with suppress(psutil.NoSuchProcess):
+        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+    return False
 
 
 class Service:
