@@ -11,9 +11,9 @@ from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
-from tests.fakes.receiver import Receiver
 
 from tests.fakes.broker import Broker, Listener
+from tests.fakes.receiver import Receiver
 from tests.fakes.rtsp_camera import RtspCamera, rtsp_camera
 from tests.fakes.scenes import known_scenes
 from tests.fakes.service import Service, camscribe, lives, write_config
