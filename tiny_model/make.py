@@ -2,7 +2,8 @@
 
     python -m tiny_model.make [--minutes 72] [--scenes 80000]
 
-Everything is written to tiny_model/work/. A set or a stage that is there already is not made again.
+Everything is written to a folder for these numbers in tiny_model/work/. A set or a stage that is there already is not
+made again.
 """
 
 from __future__ import annotations
@@ -64,8 +65,8 @@ def main() -> None:
     parser.add_argument("--scenes", type=int, help=f"in the training set; {SCENES}, less for fewer minutes")
     parser.add_argument("--work", type=Path, default=WORK)
     asked = parser.parse_args()
-    work: Path = asked.work
     scenes = asked.scenes or max(2000, min(SCENES, round(SCENES * asked.minutes / MINUTES)))
+    work: Path = asked.work / f"{asked.minutes:g}-minutes-{scenes}-scenes"  # a short run's parts stay out of a long one
     material = draw_all(work, scenes)
     torch.set_num_threads(min(2, os.cpu_count() or 1))  # more bring nothing for matrices this small
     torch.manual_seed(0)
