@@ -1,0 +1,146 @@
+"""The webhook output: one request a delivery, and what the answer means for it."""
+
+from __future__ import annotations
+
+import asyncio
+import ssl
+from collections.abc import AsyncIterator
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from http import HTTPStatus
+from importlib.metadata import version
+
+import httpx
+
+from agent.plugin import Context, Delivery, ObservationRefused, Output, OutputUnavailable
+from plugins.outputs.tls import FIX_FIRST, distrust
+from plugins.outputs.webhook.config import WebhookConfig
+from plugins.outputs.webhook.message import Writer
+from plugins.outputs.webhook.privacy import Mask
+
+REDIRECTS = 3
+_ELSEWHERE = (301, 302, 307, 308)
+MOST_BODY = 64_000
+"""Bytes of an answer that are read at most: enough for its first words, and to keep the connection."""
+MOST_SAID = 200
+
+
+class WebhookOutput(Output[WebhookConfig]):
+    """Goes straight to its URL: no proxy and no .netrc from the environment, and no cookies.
+
+    It uses httpx's transport and not its client, which writes every URL to the log.
+    """
+
+    unavailable = (httpx.TransportError,)
+
+    def __init__(self, config: WebhookConfig, context: Context) -> None:
+        super().__init__(config, context)
+        self._url = httpx.URL(config.url.get_secret_value())
+        self._where = f"{self._url.scheme}://{self._url.netloc.decode()}"
+        self._writer = Writer(config)
+        self._mask = Mask(config)
+        self._warned = False
+
+    async def deliver(self, deliveries: AsyncIterator[Delivery]) -> None:
+        tls, agent = await asyncio.to_thread(self._prepare)
+        async with httpx.AsyncHTTPTransport(verify=tls, trust_env=False, limits=httpx.Limits(max_connections=1)) as way:
+            async for delivery in deliveries:
+                try:
+                    await self._send(way, delivery, agent)
+                except httpx.TransportError as error:
+                    raise self._unreachable(error) from None
+
+    def _prepare(self) -> tuple[ssl.SSLContext, str]:
+        """Reads files."""
+        if self.config.tls.insecure and not self._warned:
+            self._warned = True
+            self.log.warning("tls.insecure: anybody on the network can pose as %s.", self._where)
+        return self.config.tls.context(), f"camscribe/{version('camscribe')}"
+
+    async def _send(self, way: httpx.AsyncBaseTransport, delivery: Delivery, agent: str) -> None:
+        url = self._url
+        for _ in range(1 + REDIRECTS):
+            answer = await way.handle_async_request(self._writer.request(delivery, url, agent))
+            try:
+                words = await _beginning(answer)
+            finally:
+                await answer.aclose()
+            if answer.status_code not in _ELSEWHERE:
+                self._judge(answer, words)
+                return
+            url = self._elsewhere(url, answer.headers.get("location", ""))
+        raise OutputUnavailable(f"{self._where} redirects more than {REDIRECTS} times.", FIX_FIRST)
+
+    def _elsewhere(self, url: httpx.URL, location: str) -> httpx.URL:
+        """Where a redirect leads: another path, never another host, which would get the key and the pictures."""
+        try:
+            target = url.join(location)
+        except httpx.InvalidURL:
+            target = httpx.URL()
+        if not location or not target.host:
+            raise OutputUnavailable(f"{self._where} redirects to nowhere.", FIX_FIRST)
+        if _origin(target) != _origin(self._url):
+            raise OutputUnavailable(
+                f"{self._where} redirects to {target.scheme}://{target.netloc.decode()}, which is another place and is "
+                "not followed. If that is right, write it in url.",
+                FIX_FIRST,
+            )
+        return target.copy_with(userinfo=self._url.userinfo)
+
+    def _judge(self, answer: httpx.Response, words: bytes) -> None:
+        """Nothing for a 2xx."""
+        status = answer.status_code
+        if 200 <= status < 300:
+            return
+        said = f"{self._where} answered {status}{_phrase(status)}{self._quote(answer, words)}"
+        if 400 <= status < 500 and status not in (408, 429):
+            raise ObservationRefused(said)
+        raise OutputUnavailable(said, retry_after(answer.headers.get("retry-after")))
+
+    def _quote(self, answer: httpx.Response, words: bytes) -> str:
+        if answer.headers.get("content-encoding", "identity") != "identity":
+            return ""
+        text = self._mask(" ".join(words.decode(errors="replace").split()))
+        text = "".join(character for character in text if character.isprintable())
+        return f": {text[:MOST_SAID]}" if text else ""
+
+    def _unreachable(self, error: httpx.TransportError) -> OutputUnavailable:
+        if mistrust := distrust(error):
+            return OutputUnavailable(f"{self._where} can't be trusted: {mistrust}.", FIX_FIRST)
+        why = self._mask(str(error)).rstrip(".") or type(error).__name__
+        return OutputUnavailable(f"{self._where} can't be reached: {why}.")
+
+
+async def _beginning(answer: httpx.Response) -> bytes:
+    read = b""
+    async for piece in answer.aiter_raw():
+        read += piece
+        if len(read) >= MOST_BODY:
+            break
+    return read[:MOST_BODY]
+
+
+def _origin(url: httpx.URL) -> tuple[str, str, int | None]:
+    return url.scheme, url.host, url.port or {"http": 80, "https": 443}.get(url.scheme)
+
+
+def _phrase(status: int) -> str:
+    try:
+        return f" {HTTPStatus(status).phrase}"
+    except ValueError:
+        return ""
+
+
+def retry_after(value: str | None) -> float | None:
+    """Seconds from now; the header holds seconds or a date."""
+    if value is None:
+        return None
+    value = value.strip()
+    if value.isascii() and value.isdigit():
+        return float(value[:9])
+    try:
+        at = parsedate_to_datetime(value)
+    except ValueError:
+        return None
+    at = at.replace(tzinfo=UTC) if at.tzinfo is None else at
+    return max(0.0, (at - datetime.now(UTC)).total_seconds())
