@@ -64,6 +64,8 @@ class Target:
 
 
 def failing(error):
+    """Raises it, always at the same place."""
+
     def fail(*_):
         raise error
 
@@ -247,7 +249,7 @@ async def test_a_picture_that_is_gone_is_none(house):
 async def test_an_output_that_stops_asking_in_the_middle_loses_nothing(house):
     class Impatient(Target):
         async def deliver(self, deliveries):
-            for ticks in itertools.cycle(range(40)):
+            for ticks in itertools.cycle(range(0, 200, 7)):
                 asking = asyncio.ensure_future(anext(deliveries))
                 for _ in range(ticks):
                     await asyncio.sleep(0)
@@ -255,6 +257,15 @@ async def test_an_output_that_stops_asking_in_the_middle_loses_nothing(house):
                 with contextlib.suppress(asyncio.CancelledError, StopAsyncIteration):
                     self.got.append(await asking)
 
+    read = house.journal.read
+
+    async def slowly(*arguments):
+        rows = await read(*arguments)
+        for _ in range(50):  # read, and not yet handed over
+            await asyncio.sleep(0)
+        return rows
+
+    house.journal.read = slowly
     target = Impatient()
     courier = house.courier(target)
     await house.record(*map(str, range(300)))
@@ -544,7 +555,9 @@ async def test_a_bug_before_any_delivery_costs_no_observation(house, caplog):
     await house.record("1")
     await house.wait_out(lambda: target.connects == 8)
     assert len(caplog.records) == 1  # not a traceback a minute
-    target.on_connect = lambda: None
+    target.on_connect, target.on_delivery = lambda: None, target.on_connect
+    await house.wait_out(lambda: len(target.seen) == 4)  # nor does it count against one
+    target.on_delivery = lambda _: None
     await house.wait_out(lambda: target.captions == ["1"])
 
 
