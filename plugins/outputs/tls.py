@@ -7,7 +7,7 @@ import ssl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Self
+from typing import Self
 
 import certifi
 from pydantic import model_validator
@@ -65,15 +65,28 @@ class Named(ssl.SSLContext):
     named: str | None = None
     last: ssl.SSLSocket | None = None
 
-    def wrap_socket(self, sock: socket.socket, *args: Any, **kwargs: Any) -> ssl.SSLSocket:
-        self.last = super().wrap_socket(sock, *args, **{**kwargs, **self._name()})
+    def wrap_socket(
+        self,
+        sock: socket.socket,
+        server_side: bool = False,
+        do_handshake_on_connect: bool = True,
+        suppress_ragged_eofs: bool = True,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLSocket:
+        name = self.named or server_hostname
+        self.last = super().wrap_socket(sock, server_side, do_handshake_on_connect, suppress_ragged_eofs, name, session)
         return self.last
 
-    def wrap_bio(self, *args: Any, **kwargs: Any) -> ssl.SSLObject:
-        return super().wrap_bio(*args, **{**kwargs, **self._name()})
-
-    def _name(self) -> dict[str, str]:
-        return {"server_hostname": self.named} if self.named else {}
+    def wrap_bio(
+        self,
+        incoming: ssl.MemoryBIO,
+        outgoing: ssl.MemoryBIO,
+        server_side: bool = False,
+        server_hostname: str | bytes | None = None,
+        session: ssl.SSLSession | None = None,
+    ) -> ssl.SSLObject:
+        return super().wrap_bio(incoming, outgoing, server_side, self.named or server_hostname, session)
 
 
 @contextmanager

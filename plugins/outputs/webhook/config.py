@@ -50,7 +50,7 @@ class WebhookConfig(PluginConfig):
     """``base64``: as ``picture_base64`` in the JSON and for the template. ``multipart``: a form with the parts
     ``observation`` and ``picture`` (a JPEG file)."""
     secret: SecretStr | None = None
-    """Signs each request after standardwebhooks.com: ``whsec_`` and base64, or any text, whose bytes are the key then."""
+    """Signs each request after standardwebhooks.com: ``whsec_`` and base64, or a text whose bytes are the key."""
     tls: Tls = Tls()
     """Whom to trust on ``https``, and a client certificate."""
 
