@@ -45,6 +45,7 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
+	$(BIN)/mypy --python-version 3.13 --cache-dir .mypy_cache/3.13
 	$(BIN)/lint-imports
 
 clean:
