@@ -118,7 +118,10 @@ def mask_url(url: str, *, path: bool = False) -> str:
 
 def _in_config_folder(path: Path, info: ValidationInfo) -> Path:
     folder = (info.context or {}).get("folder", Path())
-    return Path(folder, path.expanduser())
+    try:
+        return Path(folder, path.expanduser())
+    except RuntimeError:
+        raise ValueError(f"there is no home folder for {path.parts[0]}") from None
 
 
 ConfigPath = Annotated[Path, AfterValidator(_in_config_folder)]

@@ -55,22 +55,29 @@ def redact(text: str, secrets: Iterable[str] = ()) -> str:
 
 
 def _any_writing(secret: str) -> str:
-    """Matches a secret as it is, and percent-quoted, in JSON, in a Python repr, in a form's or a shell's quotes.
+    """Matches a secret as it is, and percent-quoted, in JSON, in a Python repr, in JSON within JSON.
 
     Character by character, because each library quotes another set of them.
     """
-    return "".join(_character(character) for character in secret)
+    # A run of backslashes and what follows is one piece: written again and again, the run only gets longer.
+    pieces = re.findall(r"(\\*)([^\\]|\Z)", secret)
+    # A match may as well begin where its run of backslashes does; else a long run would be tried from each of them.
+    return r"(?<!\\)" + "".join(_piece(len(run), character) for run, character in pieces if run or character)
 
 
-def _character(character: str) -> str:
+def _piece(backslashes: int, character: str) -> str:
+    """Quantifiers are possessive: no text, however odd, can make this slow."""
+    escapes = {form(character)[1:-1] for form in (json.dumps, repr, ascii)}
+    # "\ud83d\ude00": within, too, there may be more backslashes than one.
+    bodies = [r"\\++".join(map(re.escape, form[1:].split("\\"))) for form in escapes if form.startswith("\\")]
+    plain = [_percent(character), re.escape(character), *([r"\+"] if character == " " else [])]
+    if backslashes:
+        run = rf"(?:\\{{{backslashes},}}+|{_percent(chr(92)) * backslashes})"
+        return f"{run}(?:{'|'.join([*bodies, *plain])})"
+    escaped = rf"|\\++(?:{'|'.join(bodies)})" if bodies else ""
+    return rf"(?:\\*+(?:{'|'.join(plain)}){escaped})"
+
+
+def _percent(character: str) -> str:
     quoted = "".join(f"%{byte:02X}" for byte in character.encode("utf-8", "surrogatepass"))
-    forms = {character, json.dumps(character)[1:-1], repr(character)[1:-1], "\\" + character}
-    forms |= {character.encode("unicode_escape").decode()}
-    if character == " ":
-        forms.add("+")
-    written = [re.escape(form) for form in sorted(forms, key=len, reverse=True)]
-    return f"(?:{'|'.join([_either_case(quoted), *written])})"
-
-
-def _either_case(percent: str) -> str:
-    return re.sub(r"[A-F]", lambda letter: f"[{letter[0]}{letter[0].lower()}]", percent)
+    return re.sub(r"[A-F]", lambda letter: f"[{letter[0]}{letter[0].lower()}]", quoted)

@@ -118,7 +118,7 @@ class _Findings:
                 # The name has a plugin of this kind; what else bears it could only have been of another kind.
                 self._failures.pop((kind, name), None)
             else:
-                origins = " and ".join(one.origin for one in found)
+                origins = " and ".join(sorted(one.origin for one in found))
                 self._failures[kind, name] = f"the name is taken twice, by {origins}: rename one"
         return Registry(kinds["source"], kinds["captioner"], kinds["output"], dict(sorted(self._failures.items())))
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from typing import Annotated, Any
 
-from pydantic import BeforeValidator, PlainSerializer, ValidationInfo, WithJsonSchema
+from pydantic import BeforeValidator, ValidationInfo, WithJsonSchema
 from pydantic_core import PydanticCustomError
 
 _SECONDS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
@@ -15,7 +15,7 @@ _LONGEST = 3650 * _SECONDS["d"]
 
 _BYTES = {"B": 1, "KB": 10**3, "MB": 10**6, "GB": 10**9, "TB": 10**12}
 _BYTES |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
-_SIZE = re.compile(rf"({_NUMBER}) ?([KMGT]?I?B)", re.IGNORECASE)
+_SIZE = re.compile(rf"({_NUMBER}) ?([kKMGT]?i?B)")
 
 _WORDS = {"second": "s", "sec": "s", "minute": "m", "min": "m", "hour": "h", "hr": "h", "day": "d", "millisecond": "ms"}
 _LOOSE = re.compile(r"([0-9.]+) *([a-z]+)")
@@ -111,18 +111,11 @@ def _size(value: Any, info: ValidationInfo) -> int:
     raise refusal(SIZE_ALLOWED)
 
 
-Duration = Annotated[
-    float,
-    BeforeValidator(_duration),
-    PlainSerializer(duration_text, return_type=str, when_used="json"),
-    WithJsonSchema({"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["30s", "5m", "1h30m"]}),
-]
+DURATION_SCHEMA = {"type": "string", "pattern": f"^{_DURATION.pattern}$", "examples": ["30s", "5m", "1h30m"]}
+SIZE_SCHEMA = {"type": "string", "pattern": f"^{_SIZE.pattern}$", "examples": ["500MB", "5GB"]}
+
+Duration = Annotated[float, BeforeValidator(_duration), WithJsonSchema(DURATION_SCHEMA)]
 """Seconds; in config.yaml a text such as ``30s``. A bare number there is a fault that says what to write."""
 
-Size = Annotated[
-    int,
-    BeforeValidator(_size),
-    PlainSerializer(size_text, return_type=str, when_used="json"),
-    WithJsonSchema({"type": "string", "pattern": "^" + _NUMBER + " ?[KkMmGgTt]?[Ii]?[Bb]$", "examples": ["500MB"]}),
-]
+Size = Annotated[int, BeforeValidator(_size), WithJsonSchema(SIZE_SCHEMA)]
 """Bytes; in config.yaml a text such as ``5GB``."""

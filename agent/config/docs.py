@@ -133,8 +133,7 @@ def _is_note(one: Any) -> bool:
 
 
 def _same(annotation: Any, known: Any) -> bool:
-    notes = getattr(annotation, "__metadata__", ())
-    return bool(notes) and notes[: len(known.__metadata__)] == known.__metadata__
+    return known.__metadata__[0] in getattr(annotation, "__metadata__", ())
 
 
 def _name(kind: Any) -> str:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import builtins
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -296,5 +296,5 @@ class Config:
     keep: KeepSettings
     data_dir: Path
     plugins_dir: Path | None
-    secrets: frozenset[str]
+    secrets: frozenset[str] = field(repr=False)
     """What must never be shown: see agent.redact."""

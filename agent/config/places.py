@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from agent.errors import Misconfigured
@@ -18,7 +19,9 @@ def find(
     """The config file. Raises Misconfigured, which names where it looked."""
     for path, told in ((explicit, "--config"), (environ.get("CAMSCRIBE_CONFIG"), "$CAMSCRIBE_CONFIG")):
         if path:
-            named = Path(path).expanduser()
+            named = Path(path)
+            with suppress(RuntimeError):  # ~ of a user who is not there: then it is no file either
+                named = named.expanduser()
             if not named.exists():
                 raise Misconfigured(f"There is no config file {named}, which {told} names.")
             return named

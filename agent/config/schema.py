@@ -16,6 +16,7 @@ from agent.config.grammar import (
     OutputOptions,
 )
 from agent.registry import Registry
+from agent.units import DURATION_SCHEMA, SIZE_SCHEMA, duration_text, size_text
 
 _NAME = "^[a-z0-9]+(_[a-z0-9]+)*$"
 _REF = "#/$defs/{model}"
@@ -32,6 +33,9 @@ def json_schema(registry: Registry) -> dict[str, Any]:
     properties["model"] = _described(properties["model"], _any_of(captioners, DEFAULT_PLUGIN))
     outputs = {name: shapes.plugin("output", name, OutputOptions) for name in registry.outputs}
     properties["outputs"] = _described(properties["outputs"], _by_name(outputs))
+    for section in ("model", "captioners", "outputs", "keep"):
+        # A heading with nothing below it.
+        properties[section] = _described(properties[section], {"anyOf": [{"type": "null"}, properties[section]]})
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "camscribe's config.yaml",
@@ -51,6 +55,7 @@ class _Shapes:
         refs, schema = models_json_schema([(model, "validation") for model in models], ref_template=_REF)
         self._refs = {model: ref["$ref"].rsplit("/", 1)[1] for (model, _), ref in refs.items()}
         self.definitions: dict[str, Any] = schema["$defs"]
+        _write_defaults(self.definitions)
         self._own = {model: self.definitions[name] for model, name in self._refs.items()}
         for name in self._refs.values():
             self.definitions.pop(name, None)
@@ -82,6 +87,17 @@ class _Shapes:
         camera["properties"]["source"] = _described(camera["properties"]["source"], forms)
         self.definitions["camera"] = camera
         return {"$ref": _REF.format(model="camera")}
+
+
+def _write_defaults(part: Any) -> None:
+    """A duration's and a size's default as a person would write it."""
+    for value in part.values() if isinstance(part, dict) else part if isinstance(part, list) else ():
+        _write_defaults(value)
+    if isinstance(part, dict) and isinstance(part.get("default"), float | int):
+        patterns = {one.get("pattern") for one in [part, *part.get("anyOf", [])]}
+        for schema, text in ((DURATION_SCHEMA, duration_text), (SIZE_SCHEMA, size_text)):
+            if schema["pattern"] in patterns:
+                part["default"] = text(part["default"])
 
 
 def _entries(value: Mapping[str, Any]) -> dict[str, Any]:

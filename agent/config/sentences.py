@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
 
 from pydantic_core import ErrorDetails
 
 from agent.config.faults import did_you_mean, listed
-from agent.units import DURATION_ALLOWED, duration_text
+from agent.units import DURATION_ALLOWED, duration_text, parse_duration, parse_size, size_text
 
 _SECRET_NAME = re.compile(r"pass|pwd|secret|token(?!s)|credential|auth|key$", re.IGNORECASE)
 _USER_PART = re.compile(r"(?<=://).*@", re.DOTALL)
@@ -96,10 +97,10 @@ def sentence(error: ErrorDetails, found: Found, description: str | None = None) 
         plain = found.hidden or isinstance(found.value, Mapping | list | tuple) or str(found.value) in told
         return told if plain else f"found {found}; {told}"
     hint = _hint(kind, context, found)
-    return f"found {found}; {allowed(error)} is allowed{hint}"
+    return f"found {found}; {allowed(error, found)} is allowed{hint}"
 
 
-def allowed(error: ErrorDetails) -> str:
+def allowed(error: ErrorDetails, found: Found) -> str:
     """What may stand there, as far as one error says."""
     kind, context = error["type"], error.get("ctx", {})
     if kind == "refused":
@@ -107,12 +108,22 @@ def allowed(error: ErrorDetails) -> str:
     if kind in ("literal_error", "enum"):
         return re.sub(r"\b(True|False|None)\b", lambda word: word[0].lower(), str(context["expected"]))
     if template := _BOUNDS.get(kind):
-        return "a number of " + template.format(**context)
+        return _bound(template, context, found)
     if template := _LENGTHS.get(kind):
         return template.format(**context)
     if known := _ALLOWED.get(kind.split("_", 1)[0]):
         return known
     return f"something else ({error['msg']})"
+
+
+def _bound(template: str, context: Mapping[str, Any], found: Found) -> str:
+    """A bound in the unit of what it bounds: ``5s or more``."""
+    for parse, write in ((parse_duration, duration_text), (parse_size, size_text)):
+        with suppress(ValueError, TypeError):
+            parse(found.value)
+            return template.format(**{name: write(bound) for name, bound in context.items()})
+    shown = {name: str(bound).removesuffix(".0") for name, bound in context.items()}
+    return "a number of " + template.format(**shown)
 
 
 def _hint(kind: str, context: Mapping[str, Any], found: Found) -> str:
@@ -169,7 +180,7 @@ def either(sentences: list[ErrorDetails], found: Found) -> str:
     if told:
         return sentence(told[0], found)
     hint = next((hint for error in sentences if (hint := _hint(error["type"], error.get("ctx", {}), found))), "")
-    return f"found {found}; {listed(dict.fromkeys(allowed(error) for error in sentences))} is allowed{hint}"
+    return f"found {found}; {listed(dict.fromkeys(allowed(error, found) for error in sentences))} is allowed{hint}"
 
 
 def first_sentence(text: str) -> str:

@@ -118,8 +118,9 @@ class Expander:
         raise _Unfilled(f"the environment has no variable {name}.{near}")
 
     def _file(self, name: str) -> str:
-        file = Path(self._folder, Path(name).expanduser())
+        file = Path(self._folder, name)
         try:
+            file = Path(self._folder, Path(name).expanduser())
             if not file.is_file():
                 what = "is not a plain file" if file.exists() else "does not exist"
                 raise _Unfilled(f"the secret file {file} {what}")
@@ -128,7 +129,9 @@ class Expander:
             text = raw.decode()
         except OSError as error:
             raise _Unfilled(f"the secret file {file} can't be read: {error.strerror}") from None
-        except (UnicodeDecodeError, ValueError, RuntimeError):
+        except RuntimeError:
+            raise _Unfilled(f"the secret file {name} is in a home folder that does not exist") from None
+        except ValueError:
             raise _Unfilled(f"the secret file {file} is not UTF-8 text") from None
         if len(raw) > _LARGEST_SECRET:
             raise _Unfilled(f"the secret file {file} is larger than 64 KiB")
@@ -153,4 +156,5 @@ class _Url:
         if begin < self._at:
             alone = ":" not in self._blank[self._start : begin] and self._blank[end : end + 1] == ":"
             return Place.USER if alone else Place.PASSWORD
-        return Place.HOST if begin < self._end else Place.BEHIND_HOST
+        # A raw password with a slash in it moves the host behind what looks like the host's end.
+        return Place.HOST if begin < self._end or self._blank[begin - 1] == "@" else Place.BEHIND_HOST

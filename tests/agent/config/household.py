@@ -152,7 +152,7 @@ class MqttConfig(PluginConfig):
     """To log in."""
     tls: Tls | bool = False
     """Encrypt."""
-    keepalive: Duration = 60.0
+    keepalive: Duration = Field(default=60.0, ge=5)
     """How long silence may last."""
     timeout: float = 10.0
     """For the broker's answer; camscribe has a key of this name as well."""
