@@ -110,7 +110,10 @@ def mask_url(url: str, *, path: bool = False) -> str:
     if not found:
         return "***"
     _, at, rest = rest.rpartition("@")
-    split = urlsplit(f"x://{rest}")
+    try:
+        split = urlsplit(f"x://{rest}")
+    except ValueError:  # [ without ]: no URL, and all the same nobody's business
+        return f"{scheme}://***"
     query = urlencode([(key, "***") for key, _ in parse_qsl(split.query, keep_blank_values=True)], safe="*")
     shown = urlunsplit(("", split.netloc, "/***" if path and split.path not in ("", "/") else split.path, query, ""))
     return f"{scheme}:{'//' + ('***@' if at else '') + shown.removeprefix('//')}"

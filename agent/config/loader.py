@@ -18,7 +18,7 @@ from agent.config.reader import Read, Reader
 from agent.config.secrets import secrets_of
 from agent.config.variables import Expander, Expansion
 from agent.errors import Misconfigured
-from agent.redact import redact
+from agent.redact import Redactor
 from agent.registry import Registry
 
 Discover = Callable[[Path | None], Registry]
@@ -124,11 +124,11 @@ class _Loading:
         self, tree: text.Tree, layered: Layered, problems: Iterable[Problem], hidden: Iterable[str]
     ) -> ConfigFaults:
         """Each problem at the place where its path was written, once a place, in the file's order."""
-        hidden = frozenset(hidden)
+        redactor = Redactor(hidden)
         faults: dict[tuple[str, int | None, str], Fault] = {}
         for problem in problems:
             file, line, key, message = self._place(problem, tree, layered)
-            faults.setdefault((file, line, key), Fault(file, line, key, redact(message, hidden)))
+            faults.setdefault((file, line, key), Fault(file, line, key, redactor.redact(message)))
         found = sorted(faults.values(), key=lambda fault: (fault.file == ENVIRONMENT, fault.line or 0))
         return ConfigFaults(self._name, [*found, *layered.faults])
 
