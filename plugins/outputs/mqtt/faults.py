@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from aiomqtt import MqttCodeError, MqttError
+from paho.mqtt.enums import MQTTErrorCode
 from paho.mqtt.reasoncodes import ReasonCode
 
 from agent.plugin import OutputUnavailable
@@ -30,7 +31,7 @@ def explain(error: BaseException, config: MqttConfig) -> OutputUnavailable:
         return OutputUnavailable(f"{broker} {what}.", FIX_FIRST)
     if isinstance(error, TimeoutError) or str(error) == "Operation timed out":
         return OutputUnavailable(f"{broker} does not answer.")
-    if str(error) == "Disconnected during message iteration":
+    if str(error) == "Disconnected during message iteration" or _lost(error):
         return OutputUnavailable(f"{broker} closed the connection.")
     return OutputUnavailable(f"{broker} can't be reached: {str(error) or type(error).__name__}.")
 
@@ -55,6 +56,12 @@ def _answer(error: BaseException | None) -> ReasonCode | None:
             return error.rc
         error = error.__cause__
     return None
+
+
+def _lost(error: BaseException) -> bool:
+    """A publish found out before anybody else."""
+    gone = (MQTTErrorCode.MQTT_ERR_NO_CONN, MQTTErrorCode.MQTT_ERR_CONN_LOST)
+    return isinstance(error, MqttCodeError) and error.rc in gone
 
 
 def _login(address: Address) -> str:
