@@ -64,7 +64,7 @@ class App:
         config = self._config
         async with self._core() as (journal, group):
             couriers = self._couriers(journal)
-            speaking = [group.create_task(courier.run()) for courier in couriers]
+            speaking = [self._start(group, f"output {courier.name}", courier.run) for courier in couriers]
             schedule = self._schedule()
             retention = Retention(journal, config.keep, self._clock, self._counters)
             minding = [

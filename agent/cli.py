@@ -8,6 +8,7 @@ import logging
 import os
 import signal
 import sys
+import threading
 from collections.abc import Coroutine
 from importlib.metadata import version
 from pathlib import Path
@@ -37,6 +38,9 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 log = logging.getLogger("camscribe")
+
+END_WITHIN = 9.5
+"""Seconds from SIGTERM to the end, whatever happens: ten are promised."""
 
 ConfigOption = Annotated[
     Path | None,
@@ -207,8 +211,13 @@ def _serve(settings: Config, service: Any, *, level: str, as_json: bool = False)
     async def serve() -> None:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
+
+        def end() -> None:
+            stop.set()
+            _end_for_certain()
+
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, end)
         await service(stop)
 
     try:
@@ -216,6 +225,19 @@ def _serve(settings: Config, service: Any, *, level: str, as_json: bool = False)
     except Exception as error:  # noqa: BLE001 (whatever ends the service, the exit status and the log say it)
         return _ended(error)
     return 0
+
+
+def _end_for_certain() -> None:
+    """A part that won't end (a plugin that swallows its cancelling) must not keep the process from its end."""
+    timer = threading.Timer(END_WITHIN, _leave)
+    timer.daemon = True
+    timer.start()
+
+
+def _leave() -> None:
+    log.critical("a part of camscribe did not end within %g s of being told to; leaving without it", END_WITHIN)
+    logging.shutdown()
+    os._exit(1)
 
 
 def _ended(error: Exception) -> int:

@@ -27,7 +27,7 @@ from pydantic_core import CoreSchema, core_schema
 
 from agent.config.cron import trigger_fields
 from agent.config.faults import closest
-from agent.plugin import ConfigPath, Plugin, PluginConfig
+from agent.plugin import ConfigPath, PluginConfig
 from agent.registry import Registry
 from agent.units import Duration, Size, refusal
 
@@ -47,7 +47,8 @@ class PluginChoice:
 
     use: str
     """Its name in the registry."""
-    type: builtins.type[Plugin[Any]]
+    type: builtins.type[Any]
+    """Its class: of Source, Captioner or Output, as its section demands."""
     options: PluginConfig
 
     @classmethod
@@ -130,7 +131,7 @@ class CameraOptions(_Keys):
     max_age: Duration = 5.0
     """A frame older than this is refused: stale never poses as fresh."""
     timeout: Duration = 20.0
-    """How long a look may take, from the camera to the last word."""
+    """How long the camera may take to give a picture, and then the model to give its caption."""
     max_tokens: int = Field(default=60, ge=1, le=4096)
     """How long a caption may get; a token is about three quarters of a word."""
     rotate: Annotated[Literal[0, 90, 180, 270], BeforeValidator(_whole_number)] = 0
