@@ -26,9 +26,10 @@ MOST_SAID = 200
 
 
 class WebhookOutput(Output[WebhookConfig]):
-    """Goes straight to its URL: no proxy and no .netrc from the environment, and no cookies.
+    """Goes straight to its URL: what a camera saw is for that address alone.
 
-    It uses httpx's transport and not its client, which writes every URL to the log.
+    So it uses httpx's transport and not its client, which would take a proxy and a .netrc from the environment, keep
+    cookies, and write every URL to the log.
     """
 
     unavailable = (httpx.TransportError,)
@@ -43,7 +44,7 @@ class WebhookOutput(Output[WebhookConfig]):
 
     async def deliver(self, deliveries: AsyncIterator[Delivery]) -> None:
         tls, agent = await asyncio.to_thread(self._prepare)
-        async with httpx.AsyncHTTPTransport(verify=tls, trust_env=False, limits=httpx.Limits(max_connections=1)) as way:
+        async with httpx.AsyncHTTPTransport(verify=tls, limits=httpx.Limits(max_connections=1)) as way:
             async for delivery in deliveries:
                 try:
                     await self._send(way, delivery, agent)
