@@ -31,6 +31,8 @@ class LogConfig(PluginConfig):
 
 
 class LogOutput(Output[LogConfig]):
+    """Writes one line an observation, on standard output or to a file."""
+
     unavailable = (OSError,)
 
     def __init__(self, config: LogConfig, context: Context) -> None:

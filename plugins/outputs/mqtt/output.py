@@ -16,6 +16,8 @@ from plugins.outputs.mqtt.session import Memory, Session, Topics
 
 
 class MqttOutput(Output[MqttConfig]):
+    """Publishes states, pictures and events to an MQTT broker, and obeys commands from there."""
+
     unavailable = UNAVAILABLE
 
     def __init__(self, config: MqttConfig, context: Context) -> None:

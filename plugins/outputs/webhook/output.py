@@ -26,11 +26,7 @@ MOST_SAID = 200
 
 
 class WebhookOutput(Output[WebhookConfig]):
-    """Goes straight to its URL: what a camera saw is for that address alone.
-
-    So it uses httpx's transport and not its client, which would take a proxy and a .netrc from the environment, keep
-    cookies, and write every URL to the log.
-    """
+    """Sends each observation to a URL, straight: no proxy or .netrc from the environment is used, no cookie is kept."""
 
     unavailable = (httpx.TransportError,)
 
@@ -44,6 +40,7 @@ class WebhookOutput(Output[WebhookConfig]):
 
     async def deliver(self, deliveries: AsyncIterator[Delivery]) -> None:
         tls, agent = await asyncio.to_thread(self._prepare)
+        # The transport alone: httpx's client would use the environment and cookies, and log every URL.
         async with httpx.AsyncHTTPTransport(verify=tls, limits=httpx.Limits(max_connections=1)) as way:
             async for delivery in deliveries:
                 try:
