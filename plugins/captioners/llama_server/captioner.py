@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import os
 
 from agent.plugin import Caption, Captioner, CaptionRequest, CaptionUnavailable, Context, Failure, ModelView
-from plugins.captioners.llama_server import binary, command, endpoint, hub
+from plugins.captioners.llama_server import binary, command, endpoint, hub, openmp
 from plugins.captioners.llama_server.client import EngineLost
 from plugins.captioners.llama_server.config import LlamaServerConfig
 from plugins.captioners.llama_server.engine import Engine, Launch, Pace
@@ -44,6 +45,7 @@ class LlamaServer(Captioner[LlamaServerConfig]):
     async def check(self) -> str:
         """What there is to work with, without starting it. Raises Misconfigured."""
         engine = await binary.find(self.config.binary, self.log)
+        await self._libraries(engine)
         files = await asyncio.to_thread(hub.on_disk, self.config.choice.origin, self.context.data_dir)
         where = "on disk" if files else "to be downloaded at the first start"
         return f"{self.model} ({where}), served by {engine}"
@@ -73,10 +75,18 @@ class LlamaServer(Captioner[LlamaServerConfig]):
         return Launch(
             name=str(engine),
             command=command.command(engine, config, files, place),
-            env=command.environment(config),
+            env=command.environment(config) | await self._libraries(engine),
             endpoint=place,
             key=config.api_key.get_secret_value() if config.api_key else None,
         )
+
+    async def _libraries(self, engine: binary.Installed | binary.Wheel) -> dict[str, str]:
+        """Where the engine finds what this system lacks."""
+        if isinstance(engine, binary.Installed):
+            return {}
+        ours = await asyncio.to_thread(openmp.library_path, self.context.runtime_dir / "lib")
+        paths = [path for path in (ours, os.environ.get("LD_LIBRARY_PATH")) if path]
+        return {"LD_LIBRARY_PATH": os.pathsep.join(paths)} if ours else {}
 
     def _place(self) -> endpoint.Endpoint:
         if self.config.port:
