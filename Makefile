@@ -22,12 +22,12 @@ $(VENV)/python.stamp:
 	@touch $@
 
 $(VENV)/run.stamp: $(VENV)/python.stamp pyproject.toml
-	@echo "Installing camscribe into $(VENV) (once; one to five minutes) …"
+	@echo "Installing camscribe into $(VENV) (once; one to five minutes) …" >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --editable .
 	@touch $@
 
 $(VENV)/dev.stamp: $(VENV)/run.stamp
-	@echo "Installing the test tools into $(VENV) (once) …"
+	@echo "Installing the test tools into $(VENV) (once) …" >&2
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --upgrade "pip>=25.1"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --group dev
 	@touch $@
@@ -58,7 +58,7 @@ PIP_ARGS ?=
 
 $(TINY)/install.stamp: $(VENV)/python.stamp pyproject.toml
 	@$(PYTHON) -m venv $(TINY)/venv
-	@echo "Installing PyTorch and camscribe into $(TINY)/venv (once) …"
+	@echo "Installing PyTorch and camscribe into $(TINY)/venv (once) …" >&2
 	@$(TINY)/venv/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --editable '.[tiny-model]'
 	@touch $@
 
