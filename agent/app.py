@@ -156,7 +156,7 @@ class App:
             settings,
             source,
             hand_over=self._hand_over,
-            observer=observer,
+            failed=observer.failed,
             clock=self._clock,
             counters=self._counters,
             changed=self._house.touch,

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from agent.clock import Clock
 from agent.config import CameraSettings
@@ -15,9 +15,6 @@ from agent.plugin import Source
 from agent.prompt import in_language
 from agent.status import Counters
 from agent.values import CameraState, Frame, Moment, Observation, Reason
-
-if TYPE_CHECKING:
-    from agent.observing import Observer
 
 MOST_ASKED = 8
 """Looks with different prompts that may wait for one camera; more are refused, so that nothing grows without bound."""
@@ -42,7 +39,7 @@ class TooManyLooks(Exception):
 class Camera:
     """Takes frames, one at a time, and hands them on; never waits for a caption.
 
-    ``hand_over`` gets each (look, frame); ``observer`` gets the looks that fail.
+    ``hand_over`` gets each frame with its look; ``failed`` gets the looks that have none, with kind and sentence.
     """
 
     def __init__(  # everything a camera needs, named at its one call
@@ -51,7 +48,7 @@ class Camera:
         source: Source[Any],
         *,
         hand_over: Callable[[Camera, Look, Frame], None],
-        observer: Observer,
+        failed: Callable[[Camera, Look, Failure, str], Awaitable[None]],
         clock: Clock,
         counters: Counters,
         changed: Callable[[], None],
@@ -68,7 +65,7 @@ class Camera:
         self.last_good: Observation | None = None
         self.online = True
         self._hand_over = hand_over
-        self._observer = observer
+        self._failed = failed
         self._clock = clock
         self._counters = counters
         self._changed = changed
@@ -124,7 +121,7 @@ class Camera:
                 frame = await self._take()
             except FrameUnavailable as error:
                 for look in looks:
-                    await self._observer.failed(self, look, error.kind, str(error))
+                    await self._failed(self, look, error.kind, str(error))
                 continue
             for look in looks:
                 self._hand_over(self, look, frame)

@@ -16,6 +16,8 @@ from agent.status import Counters
 from agent.units import parse_duration
 
 RATE_WINDOW = 60.0
+PACE = 0.25
+"""Seconds between two states at least: thirty cameras change something all the time."""
 LONGEST_PROMPT = 4000
 SHORTEST_INTERVAL = 1.0
 
@@ -74,6 +76,7 @@ class House:
             touched = self._touched
             yield self.state
             await touched.wait()
+            await self._clock.sleep(PACE)
 
     async def command(self, camera: str, name: str, value: str) -> None:
         target = self.cameras.get(camera)

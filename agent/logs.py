@@ -5,13 +5,19 @@ from __future__ import annotations
 import json
 import logging
 import os
+import queue
 import sys
+import threading
 from collections.abc import Collection
+from contextlib import suppress
 from datetime import UTC, datetime
 
 from agent.redact import Redactor
 
 _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", "taskName"}
+MOST_WAITING = 2000
+"""Lines; more are dropped and counted."""
+FLUSH_WITHIN = 1.0
 NOISY = ("apscheduler", "httpx", "httpcore", "asyncio", "libav", "PIL", "aiomqtt", "paho", "mqtt")
 """Libraries whose INFO is our DEBUG."""
 
@@ -55,13 +61,53 @@ def _printable(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+class _Stderr(logging.Handler):
+    """Writes in a thread of its own: a reader of our log that stands still must not stop the cameras."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._lines: queue.Queue[str | None] = queue.Queue(MOST_WAITING)
+        self._dropped = 0
+        self._writer = threading.Thread(target=self._write, name="log", daemon=True)
+        self._writer.start()
+
+    def emit(self, record: logging.LogRecord) -> None:
+        try:
+            self._lines.put_nowait(self.format(record))
+        except queue.Full:
+            self._dropped += 1
+        except Exception:  # noqa: BLE001 (logging's own way: a record that can't be formatted is said, not raised)
+            self.handleError(record)
+
+    def _write(self) -> None:
+        while (line := self._lines.get()) is not None:
+            try:
+                sys.stderr.write(f"{line}\n")
+                if self._dropped:
+                    lost, self._dropped = self._dropped, 0
+                    sys.stderr.write(f"{lost} lines of this log are lost: nobody read them in time\n")
+                sys.stderr.flush()
+            except (OSError, ValueError):
+                return  # standard error is closed; there is nobody left to tell
+
+    def close(self) -> None:
+        """What was said is written, unless nobody reads it any more."""
+        with suppress(queue.Full):
+            self._lines.put_nowait(None)
+        self._writer.join(FLUSH_WITHIN)
+        super().close()
+
+
 def configure(level: str = "INFO", *, as_json: bool = False, secrets: Collection[str] = ()) -> None:
     """Log to stderr from here on. ``secrets`` are replaced wherever they would appear."""
     redactor = Redactor(secrets)
-    handler = logging.StreamHandler(sys.stderr)
+    handler = _Stderr()
     handler.setFormatter(_Json(redactor) if as_json else _Text(redactor))
     root = logging.getLogger()
-    root.handlers[:] = [handler]
+    for old in root.handlers[:]:
+        root.removeHandler(old)
+        old.close()
+    root.addHandler(handler)
     root.setLevel(level)
     quiet = logging.DEBUG if level == "DEBUG" else logging.WARNING
     for name in NOISY:

@@ -7,19 +7,16 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
-from typing import TYPE_CHECKING
 
 import uuid6
 
+from agent.camera import Camera, Look
 from agent.clock import Clock
 from agent.errors import Failure, JournalUnavailable
 from agent.journal import Journal
+from agent.picture import Picture
 from agent.status import Counters
 from agent.values import Caption, Latency, LookError, ModelView, Moment, Observation, PictureFacts, SentFacts
-
-if TYPE_CHECKING:
-    from agent.camera import Camera, Look
-    from agent.picture import Picture
 
 REMIND = 600.0
 """Seconds after which a failure that goes on is told again."""

@@ -87,7 +87,7 @@ class Desk:
             hand_over=lambda camera, look, frame: self.queue.put(
                 Waiting(camera, look, frame, self.clock.now().monotonic)
             ),
-            observer=self.observer,
+            failed=self.observer.failed,
             clock=self.clock,
             counters=self.counters,
             changed=lambda: None,
