@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import os
 import subprocess
 import sys
 import threading
@@ -11,6 +12,8 @@ from pathlib import Path
 from typing import Any, Self
 
 import httpx
+
+from plugins.captioners.llama_server import openmp
 
 START_SECONDS = 60
 
@@ -29,8 +32,11 @@ class Server:
 
     def __enter__(self) -> Self:
         command = [sys.executable, str(Path(__file__).resolve()), json.dumps(self._settings)]
+        added = openmp.environment(self._log.with_suffix(".lib"))
         with self._log.open("wb") as log:
-            self._process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log)
+            self._process = subprocess.Popen(
+                command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=log, env={**os.environ, **added}
+            )
         stuck = threading.Timer(START_SECONDS, self._process.kill)
         stuck.start()
         assert self._process.stdout

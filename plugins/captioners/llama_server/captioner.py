@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
-import os
 
 from agent.plugin import Caption, Captioner, CaptionRequest, CaptionUnavailable, Context, Failure, ModelView
 from plugins.captioners.llama_server import binary, command, endpoint, hub, openmp
@@ -84,9 +83,7 @@ class LlamaServer(Captioner[LlamaServerConfig]):
         """Where the engine finds what this system lacks."""
         if isinstance(engine, binary.Installed):
             return {}
-        ours = await asyncio.to_thread(openmp.library_path, self.context.runtime_dir / "lib")
-        paths = [path for path in (ours, os.environ.get("LD_LIBRARY_PATH")) if path]
-        return {"LD_LIBRARY_PATH": os.pathsep.join(paths)} if ours else {}
+        return await asyncio.to_thread(openmp.environment, self.context.runtime_dir / "lib")
 
     def _place(self) -> endpoint.Endpoint:
         if self.config.port:

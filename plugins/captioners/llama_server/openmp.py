@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ctypes
 import importlib.metadata
+import os
 import sys
 from pathlib import Path
 
@@ -17,24 +18,25 @@ LIBRARY = "libgomp.so.1"
 CARRIER = "pykdtree"
 
 
-def library_path(folder: Path) -> str | None:
-    """What the engine's LD_LIBRARY_PATH has to name, or None where the system has the library.
+def environment(folder: Path) -> dict[str, str]:
+    """What the engine's environment needs besides ours; nothing where the system has the library.
 
     Makes ``folder``. Raises Misconfigured where there is no copy either.
     """
     if sys.platform != "linux" or _on_this_system():
-        return None
+        return {}
     copy = _carried()
     if copy is None:
         raise Misconfigured(
             f"The engine that comes with camscribe needs {LIBRARY}, which this system lacks. Install it: "
             "'sudo apt install libgomp1', or on Fedora 'sudo dnf install libgomp'."
         )
-    folder.mkdir(mode=0o700, exist_ok=True)
+    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
     link = folder / LIBRARY
     link.unlink(missing_ok=True)
     link.symlink_to(copy)
-    return str(folder)
+    others = os.environ.get("LD_LIBRARY_PATH")
+    return {"LD_LIBRARY_PATH": f"{folder}:{others}" if others else str(folder)}
 
 
 def _on_this_system() -> bool:

@@ -11,7 +11,7 @@ import os
 import sys
 from pathlib import Path
 
-from plugins.captioners.llama_server import wheel
+from plugins.captioners.llama_server import openmp, wheel
 
 FLAGS = ("--model", "--mmproj", "--host", "--port", "--ctx-size", "--parallel", "--threads", "--alias", "--jinja")
 
@@ -53,4 +53,6 @@ def main() -> None:
         "image_tokens": None,
         "gpu_layers": None,
     }
-    os.execv(sys.executable, [sys.executable, "-I", str(wheel.__file__), json.dumps(settings)])
+    added = openmp.environment(Path(sys.argv[0]).parent / "lib")
+    words = [sys.executable, "-I", str(wheel.__file__), json.dumps(settings)]
+    os.execve(sys.executable, words, {**os.environ, **added})
