@@ -9,6 +9,7 @@ import os
 import signal
 import sys
 import threading
+import time
 from collections.abc import Coroutine
 from importlib.metadata import version
 from pathlib import Path
@@ -39,6 +40,8 @@ app = typer.Typer(
 )
 log = logging.getLogger("camscribe")
 
+LAUNCHD_PREFIX = "org.camscribe."
+LAUNCHD_PAUSE = 2.0
 END_WITHIN = 9.5
 """Seconds from SIGTERM to the end, whatever happens: ten are promised."""
 
@@ -90,7 +93,11 @@ def run(config: ConfigOption = None, verbose: VerboseOption = False) -> None:
 
     Example: camscribe run --config /etc/camscribe/config.yaml
     """
-    settings = _load(config)
+    try:
+        settings = _load(config)
+    except typer.Exit:
+        _wait_under_launchd(config)
+        raise
 
     async def service(stop: asyncio.Event) -> None:
         await App(settings).run(stop)
@@ -181,6 +188,19 @@ def _load(path: Path | None) -> Config:
         return load(find(path, os.environ), os.environ)
     except Misconfigured as error:
         _stop(str(error))
+
+
+def _wait_under_launchd(path: Path | None) -> None:
+    """launchd can't be told not to start us again after exit 2: so stay until the file has changed."""
+    if not os.environ.get("XPC_SERVICE_NAME", "").startswith(LAUNCHD_PREFIX):
+        return
+    try:
+        file = find(path, os.environ)
+        before = file.stat().st_mtime_ns
+        while file.stat().st_mtime_ns == before:
+            time.sleep(LAUNCHD_PAUSE)
+    except (Misconfigured, OSError):  # there is no file: launchd's own pause between starts has to do
+        return
 
 
 def _stop(message: str, code: int = 2) -> NoReturn:

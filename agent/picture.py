@@ -22,8 +22,8 @@ SHOWN_BYTES = 500_000
 """A broker's packet limit is 2 MB at most, and every output carries the picture."""
 SENT_QUALITY = 90
 REDUCING_GAP = 2.0
-"""Pillow first reduces by whole factors to twice the wanted size. As right at the tiny model as a full Lanczos (238 of
-240 captions either way), in a quarter to three quarters of the time."""
+"""Pillow first reduces by whole factors to twice the wanted size. The tiny model is as right with it (238 of 240
+captions exact; 237 without), and 1280x720 to 512x512 takes three quarters of a full Lanczos's time."""
 
 
 @dataclass(frozen=True, slots=True)

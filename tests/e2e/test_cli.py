@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import subprocess
 from pathlib import Path
@@ -9,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from tests.fakes.service import ROOT, command, write_config
+from tests.fakes.service import camscribe as running
 
 COMMANDS = ["demo", "run", "check", "look", "schema", "doctor"]
 
@@ -53,6 +55,18 @@ def test_check_names_each_fault_with_its_line(tmp_path):
         assert "config.yaml:5" in done.stderr
         assert "prompt" in done.stderr
         assert "Traceback" not in done.stderr
+
+
+async def test_under_launchd_a_wrong_config_is_said_once_until_the_file_changes(tmp_path):
+    config = tmp_path / "config.yaml"
+    config.write_text("cameras:\n  door:\n    source: demo\n    every: 30 sec\n")
+    env = {"XPC_SERVICE_NAME": "org.camscribe.daemon"}
+    async with running("run", "--config", str(config), env=env) as service:
+        await service.until(lambda: any("config.yaml:4" in line for line in service.err))
+        with pytest.raises(TimeoutError):
+            await asyncio.wait_for(service.process.wait(), 3)
+        config.write_text("cameras:\n  door:\n    source: demo\n    every: 30s\n")
+        assert await asyncio.wait_for(service.process.wait(), 10) == 2  # and launchd starts it again
 
 
 def test_without_a_config_it_says_where_it_looked(tmp_path):
