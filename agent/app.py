@@ -6,25 +6,25 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from importlib.metadata import version
 from typing import Any, TypeVar
 
 from agent import control
-from agent.camera import Camera, Look, TooManyLooks
+from agent.camera import Camera, Look
 from agent.captioning import Captioning
 from agent.clock import Clock, SystemClock
-from agent.config import CameraSettings, Config
+from agent.config import DEFAULT, CameraSettings, Config
 from agent.delivery import Courier
-from agent.errors import CommandRefused, Failure
+from agent.errors import CaptionUnavailable, CommandRefused, Failure
 from agent.house import House
 from agent.journal import Journal
 from agent.journal.retention import Retention
 from agent.observing import Observer
 from agent.plugin import Captioner, Context, Source
 from agent.queue import FrameQueue, Waiting
-from agent.runtime import control_socket, runtime_folder
+from agent.runtime import control_socket, remove_runtime_folder, runtime_folder
 from agent.schedule import Schedule, Timing
 from agent.status import Counters
 from agent.supervise import forever
@@ -48,14 +48,17 @@ class CamerasStuck(Exception):
 class App:
     """The service. ``run`` is the whole of it; ``look`` is one look without the rest."""
 
-    def __init__(self, config: Config, clock: Clock | None = None) -> None:
+    def __init__(self, config: Config, clock: Clock | None = None, stopping: Callable[[], None] = lambda: None) -> None:
+        """``stopping`` is called when the end begins, whatever brings it about."""
         self._config = config
+        self._stopping = stopping
         self._clock = clock or SystemClock()
         self._counters = Counters()
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="pictures")
         self._runtime = runtime_folder(config.data_dir)
         self._captioners: dict[str, Captioner[Any]] = {}
         self._queues = {name: FrameQueue(self._counters) for name in config.captioners}
+        self._talkers: list[Courier] = []
         self._leaving: list[asyncio.Task[None]] = []
         self._house = House(version("camscribe"), self._queues, self._engine_state, self._clock, self._counters)
 
@@ -63,7 +66,7 @@ class App:
         """Everything, until ``stop``. Raises Misconfigured, CamerasStuck, in a group."""
         config = self._config
         async with self._core() as (journal, group):
-            couriers = self._couriers(journal)
+            couriers = self._talkers = self._couriers(journal)
             speaking = [self._start(group, f"output {courier.name}", courier.run) for courier in couriers]
             schedule = self._schedule()
             retention = Retention(journal, config.keep, self._clock, self._counters)
@@ -79,6 +82,7 @@ class App:
                     await stop.wait()
                 log.info("stopping")
             finally:
+                self._stopping()
                 schedule.stop()
                 await _end(minding)
                 for courier in couriers:
@@ -88,6 +92,9 @@ class App:
     async def look(self, camera: str, prompt: str | None) -> Observation:
         """One look where no service runs; journaled, so that the outputs hear of it when the service next starts."""
         async with self._core(only=camera):
+            first = self._captioners[self._config.cameras[camera].captioner[0]]
+            with suppress(CaptionUnavailable):  # the look itself says why
+                await first.ready(ASKED_WITHIN)
             return await self._house.cameras[camera].ask("manual", prompt)
 
     @asynccontextmanager
@@ -119,6 +126,7 @@ class App:
         finally:
             await journal.close()
             self._pool.shutdown(wait=False, cancel_futures=True)
+            await asyncio.to_thread(remove_runtime_folder, self._runtime)
 
     def _start(self, group: asyncio.TaskGroup, part: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         return group.create_task(forever(part, work, self._clock, self._counters), name=part)
@@ -199,24 +207,25 @@ class App:
         return Context(name=name, log=log_, data_dir=self._config.data_dir, runtime_dir=self._runtime, **more)
 
     def _engine_state(self) -> str:
-        captioner = self._captioners.get("default") or next(iter(self._captioners.values()), None)
-        return captioner.state if captioner else "none"
+        captioner = self._captioners.get(DEFAULT) or next(iter(self._captioners.values()), None)
+        if captioner is None:
+            return "none"
+        try:
+            return captioner.state
+        except Exception as error:  # noqa: BLE001 (a captioner's bug in telling its state is no reason to stop)
+            return f"unknown ({type(error).__name__})"
 
     async def _answer_the_rest(self, observer: Observer) -> None:
-        message = "camscribe was stopped before this look came to its turn."
-        waiting = [(w.camera, w.look) for queue in self._queues.values() for w in queue.drain()]
-        waiting += [(camera, look) for camera in self._house.cameras.values() for look in camera.pending()]
-        for camera, look in waiting:
-            if look.answer is not None:
-                await observer.failed(camera, look, Failure.SOURCE, message)
+        for camera in self._house.cameras.values():
+            for look in camera.pending():
+                await observer.failed(camera, look, Failure.STOPPED, "camscribe was stopped before this look was done.")
 
     async def _give_up_when_stuck(self) -> None:
-        async for state in self._house.changes():
-            parked = sum(camera.state == CameraState.PARKED for camera in state.cameras.values())
-            if parked * 2 > len(state.cameras):
-                raise CamerasStuck(
-                    f"{parked} of {len(state.cameras)} cameras hang in their driver; a new process helps."
-                )
+        cameras = self._house.cameras.values()
+        async for _ in self._house.changes():
+            parked = sum(camera.state is CameraState.PARKED for camera in cameras)
+            if parked * 2 > len(cameras):
+                raise CamerasStuck(f"{parked} of {len(cameras)} cameras hang in their driver; a new process helps.")
 
     async def _answer(self, request: Mapping[str, Any]) -> dict[str, Any]:
         if request.get("do") == "look":
@@ -225,8 +234,10 @@ class App:
                 raise CommandRefused(f"There is no camera '{request.get('camera')}' in the running service.")
             try:
                 observation = await asyncio.wait_for(camera.ask("manual", request.get("prompt")), ASKED_WITHIN)
-            except TooManyLooks:
-                raise CommandRefused(f"Too many looks are waiting for '{camera.id}' already.") from None
+            except TimeoutError:
+                raise CommandRefused(
+                    f"The look was not done within {ASKED_WITHIN:g} s; others are before it."
+                ) from None
             return {"observation": observation.model_dump(mode="json")}
         if request.get("do") == "status":
             return self._status()
@@ -242,6 +253,7 @@ class App:
             "version": state.version,
             "engine": state.engine,
             "cameras": cameras,
+            "outputs": {courier.name: courier.problem for courier in self._talkers},
             "counters": self._counters.snapshot(),
         }
 
@@ -257,11 +269,11 @@ def _listed(names: list[str]) -> str:
     return ", ".join(names) if len(names) <= 6 else f"{len(names)} cameras"
 
 
-def first_of(group: BaseExceptionGroup[BaseException], kind: type[E]) -> E | None:
-    """The first exception of that kind in what a TaskGroup raised."""
-    for error in group.exceptions:
-        if isinstance(error, kind):
-            return error
-        if isinstance(error, BaseExceptionGroup) and (found := first_of(error, kind)):
+def first_of(error: BaseException, kind: type[E]) -> E | None:
+    """The first exception of that kind in what was raised, through however many TaskGroups."""
+    if isinstance(error, kind):
+        return error
+    for inner in error.exceptions if isinstance(error, BaseExceptionGroup) else ():
+        if found := first_of(inner, kind):
             return found
     return None

@@ -10,14 +10,15 @@ from typing import Any
 
 from agent.clock import Clock
 from agent.config import CameraSettings
-from agent.errors import Failure, FrameUnavailable
+from agent.errors import CommandRefused, Failure, FrameUnavailable
 from agent.plugin import Source
-from agent.prompt import in_language
+from agent.prompt import checked, in_language
 from agent.status import Counters
+from agent.supervise import being_cancelled
 from agent.values import CameraState, Frame, Moment, Observation, Reason
 
 MOST_ASKED = 8
-"""Looks with different prompts that may wait for one camera; more are refused, so that nothing grows without bound."""
+"""Looks with different prompts that may be under way at one camera; more are refused, so that nothing grows."""
 GRACE = 0.5
 """Seconds a source may overrun its timeout before it is cancelled."""
 
@@ -30,10 +31,6 @@ class Look:
     prompt: str
     began: Moment
     answer: asyncio.Future[Observation] | None = None
-
-
-class TooManyLooks(Exception):
-    """Somebody asks faster than the camera can answer."""
 
 
 class Camera:
@@ -72,27 +69,35 @@ class Camera:
         self._log = logging.getLogger(f"camscribe.camera.{self.id}")
         self._scheduled: Look | None = None
         self._asked: list[Look] = []
+        self._open: list[Look] = []
         self._due = asyncio.Event()
+        self._source_free = asyncio.Lock()
 
-    def due(self, reason: Reason = "schedule") -> None:
+    def due(self) -> None:
         """A look by schedule. One that is still waiting to begin takes this one's place too."""
         if not self.enabled:
             return
         if self._scheduled is not None:
             self._counters.add("looks_merged_total", camera=self.id)
             return
-        self._scheduled = Look(reason, self._worded(self.prompt), self._clock.now())
+        self._scheduled = Look("schedule", self._worded(self.prompt), self._clock.now())
         self._due.set()
 
     def ask(self, reason: Reason, prompt: str | None = None) -> asyncio.Future[Observation]:
-        """A look that somebody waits for: it goes first and always answers. Two alike share one result."""
-        prompt = self._worded(prompt or self.prompt)
+        """A look that somebody waits for: it goes first and always answers. Two alike share one result.
+
+        Raises CommandRefused: the prompt is none, or too many looks are under way.
+        """
+        prompt = self._worded(self.prompt if prompt is None else checked(prompt))
         look = next((look for look in self._asked if look.prompt == prompt), None)
         if look is None:
-            if len(self._asked) >= MOST_ASKED:
-                raise TooManyLooks
-            look = Look(reason, prompt, self._clock.now(), asyncio.get_running_loop().create_future())
+            if len(self._open) >= MOST_ASKED:
+                raise CommandRefused(f"Too many looks at '{self.id}' are under way already.")
+            answer: asyncio.Future[Observation] = asyncio.get_running_loop().create_future()
+            look = Look(reason, prompt, self._clock.now(), answer)
             self._asked.append(look)
+            self._open.append(look)
+            answer.add_done_callback(lambda _: self._open.remove(look))
             self._due.set()
         assert look.answer is not None
         return asyncio.shield(look.answer)  # one who gives up waiting must not take the answer from the others
@@ -100,31 +105,35 @@ class Camera:
     def _worded(self, prompt: str) -> str:
         return in_language(prompt, self.settings.language)
 
-    def again(self, look: Look) -> None:
-        """The look's frame grew too old in the queue: take another one."""
+    async def retake(self) -> Frame:
+        """Another frame, for a look whose own grew too old in the queue. Raises FrameUnavailable."""
         self._counters.add("frames_dropped_total", reason="stale", camera=self.id)
-        if look.answer is None:
-            self._scheduled = self._scheduled or look
-        else:
-            self._asked.insert(0, look)
-        self._due.set()
+        async with self._source_free:
+            return await self._take()
 
     async def run(self) -> None:
         """Serve the looks, one frame at a time."""
         while True:
             await self._due.wait()
             self._due.clear()
-            looks = [*self._asked, *([self._scheduled] if self._scheduled else [])]
+            looks = self._wanted([*self._asked, *([self._scheduled] if self._scheduled else [])])
             self._asked.clear()
             self._scheduled = None
+            if not looks:
+                continue
             try:
-                frame = await self._take()
+                async with self._source_free:
+                    frame = await self._take()
             except FrameUnavailable as error:
-                for look in looks:
+                for look in self._wanted(looks):
                     await self._failed(self, look, error.kind, str(error))
                 continue
-            for look in looks:
+            for look in self._wanted(looks):
                 self._hand_over(self, look, frame)
+
+    def _wanted(self, looks: list[Look]) -> list[Look]:
+        """Without those by schedule where the camera has been switched off meanwhile."""
+        return [look for look in looks if look.answer is not None or self.enabled]
 
     async def _take(self) -> Frame:
         timeout = self.settings.timeout
@@ -137,7 +146,9 @@ class Camera:
             raise FrameUnavailable(
                 Failure.TIMEOUT, f"The camera gave no picture within {timeout:g} s. Is it switched on and reachable?"
             ) from None
-        except Exception as error:
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and being_cancelled():
+                raise
             self._log.exception("the source of %s has a bug", self.id)
             self._counters.add("bugs_total", part=f"camera {self.id}")
             raise FrameUnavailable(
@@ -155,8 +166,8 @@ class Camera:
         return self._clock.now().monotonic - frame.taken.monotonic
 
     def pending(self) -> list[Look]:
-        """The asked-for looks that no frame has been taken for yet, at the end."""
-        return list(self._asked)
+        """The asked-for looks that have no answer yet, wherever they are."""
+        return list(self._open)
 
     def report(self, state: CameraState, detail: str) -> None:
         """The source says what it is doing."""
@@ -172,11 +183,8 @@ class Camera:
         """A look ended: the camera is online if it gave a picture, whatever the captioner made of it."""
         if observation.error is None:
             self.last_good = observation
-        online = observation.error is None or observation.picture is not None
-        if not online and observation.error is not None:
-            self.problem = observation.error.message
-        elif self.problem and online:
-            self.problem = None
-        if online != self.online:
-            self.online = online
+        elif observation.error.kind is Failure.STOPPED:
+            return
+        self.online = observation.error is None or observation.picture is not None
+        self.problem = observation.error.message if observation.error and not self.online else None
         self._changed()

@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Awaitable, Callable, Coroutine
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -23,7 +23,7 @@ from agent import doctor as doctor_
 from agent.app import ASKED_WITHIN, App, CamerasStuck, first_of
 from agent.config import Config, find, json_schema, load
 from agent.demo import Demo
-from agent.errors import JournalUnavailable, Misconfigured
+from agent.errors import CamscribeError, CommandRefused, DataDirBusy, JournalUnavailable, Misconfigured
 from agent.registry import Registry
 from agent.runtime import control_socket
 from agent.units import parse_duration
@@ -42,8 +42,13 @@ log = logging.getLogger("camscribe")
 
 LAUNCHD_PREFIX = "org.camscribe."
 LAUNCHD_PAUSE = 2.0
+LOCK_PATIENCE = 15.0
+LOCK_PAUSE = 0.5
 END_WITHIN = 9.5
 """Seconds from SIGTERM to the end, whatever happens: ten are promised."""
+
+Service = Callable[[asyncio.Event, Callable[[], None]], Awaitable[None]]
+"""Runs until the event is set; calls the other when its end begins."""
 
 ConfigOption = Annotated[
     Path | None,
@@ -99,10 +104,20 @@ def run(config: ConfigOption = None, verbose: VerboseOption = False) -> None:
         _wait_under_launchd(config)
         raise
 
-    async def service(stop: asyncio.Event) -> None:
-        await App(settings).run(stop)
+    async def service(stop: asyncio.Event, stopping: Callable[[], None]) -> None:
+        give_up = asyncio.get_running_loop().time() + LOCK_PATIENCE
+        while True:
+            try:
+                return await App(settings, stopping=stopping).run(stop)
+            except DataDirBusy as error:  # perhaps a look by itself, which ends soon
+                if stop.is_set() or asyncio.get_running_loop().time() > give_up:
+                    raise
+                log.debug("%s", error)
+                await asyncio.sleep(LOCK_PAUSE)
 
     level = os.environ.get("CAMSCRIBE_LOG_LEVEL", "INFO").upper()
+    if level not in logging.getLevelNamesMapping():
+        _stop(f"CAMSCRIBE_LOG_LEVEL is {level!r}: write DEBUG, INFO, WARNING or ERROR.")
     raise typer.Exit(_serve(settings, service, level="DEBUG" if verbose else level))
 
 
@@ -146,16 +161,25 @@ def look(
 
 
 async def _look(settings: Config, camera: str, prompt: str | None, *, quiet: bool) -> Observation:
+    """The running service's, or our own; where both are just starting or stopping, once that is over."""
     request = {"do": "look", "camera": camera, "prompt": prompt}
-    try:
-        reply = await control.ask(control_socket(settings.data_dir), request, ASKED_WITHIN)
-    except control.NotRunning:
-        console = Console(stderr=True, quiet=quiet)
-        with console.status("No service runs here: starting the engine for one look …"):
-            return await App(settings).look(camera, prompt)
-    if "error" in reply:
-        _stop(str(reply["error"]), 1)
-    return Observation.model_validate(reply["observation"])
+    give_up = asyncio.get_running_loop().time() + LOCK_PATIENCE
+    while True:
+        try:
+            reply = await control.ask(control_socket(settings.data_dir), request, ASKED_WITHIN + 10)
+        except control.NotRunning:
+            console = Console(stderr=True, quiet=quiet)
+            try:
+                with console.status("No service runs here: starting the engine for one look …"):
+                    return await App(settings).look(camera, prompt)
+            except DataDirBusy:
+                if asyncio.get_running_loop().time() > give_up:
+                    raise
+                await asyncio.sleep(LOCK_PAUSE)
+                continue
+        if "error" in reply:
+            raise CommandRefused(str(reply["error"]))
+        return Observation.model_validate(reply["observation"])
 
 
 @app.command()
@@ -211,20 +235,16 @@ def _stop(message: str, code: int = 2) -> NoReturn:
 def _run(work: Coroutine[Any, Any, Any]) -> Any:
     try:
         return asyncio.run(work)
-    except Misconfigured as error:
-        _stop(str(error))
-    except JournalUnavailable as error:
-        _stop(str(error), 1)
-    except BaseExceptionGroup as group:
-        found = first_of(group, Misconfigured)
-        if found is None:
+    except (CamscribeError, ExceptionGroup) as error:
+        known = first_of(error, CamscribeError)
+        if known is None:
             raise
-        _stop(str(found))
+        _stop(str(known), 2 if isinstance(known, Misconfigured) else 1)
     except KeyboardInterrupt:
         raise typer.Exit(1) from None
 
 
-def _serve(settings: Config, service: Any, *, level: str, as_json: bool = False) -> int:
+def _serve(settings: Config, service: Service, *, level: str, as_json: bool = False) -> int:
     """Run a service until a signal; the exit status tells the truth: 0 asked to stop, 1 crash, 2 config."""
     logs.configure(level, as_json=as_json, secrets=settings.secrets)
 
@@ -232,13 +252,15 @@ def _serve(settings: Config, service: Any, *, level: str, as_json: bool = False)
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
 
-        def end() -> None:
-            stop.set()
-            _end_for_certain()
+        def end_for_certain() -> None:
+            """A part that won't end (a plugin that swallows its cancelling) must not keep the process from its end."""
+            timer = threading.Timer(END_WITHIN, _leave, [0 if stop.is_set() else 1])
+            timer.daemon = True
+            timer.start()
 
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, end)
-        await service(stop)
+            loop.add_signal_handler(number, stop.set)
+        await service(stop, end_for_certain)
 
     try:
         asyncio.run(serve())
@@ -247,24 +269,16 @@ def _serve(settings: Config, service: Any, *, level: str, as_json: bool = False)
     return 0
 
 
-def _end_for_certain() -> None:
-    """A part that won't end (a plugin that swallows its cancelling) must not keep the process from its end."""
-    timer = threading.Timer(END_WITHIN, _leave)
-    timer.daemon = True
-    timer.start()
-
-
-def _leave() -> None:
+def _leave(status: int) -> None:
     log.critical("a part of camscribe did not end within %g s of being told to; leaving without it", END_WITHIN)
     logging.shutdown()
-    os._exit(0)  # it was asked to stop, and what is journaled is safe
+    os._exit(status)
 
 
 def _ended(error: Exception) -> int:
     """Say why the service ended by itself; its exit status."""
-    for kind, status in ((Misconfigured, 2), (JournalUnavailable, 1), (CamerasStuck, 1)):
-        found = first_of(error, kind) if isinstance(error, ExceptionGroup) else error
-        if isinstance(found, kind):
+    for kind, status in ((Misconfigured, 2), (JournalUnavailable, 1), (DataDirBusy, 1), (CamerasStuck, 1)):
+        if found := first_of(error, kind):
             log.error("%s", found)
             return status
     log.critical("camscribe crashed: a bug", exc_info=error)

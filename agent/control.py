@@ -25,24 +25,37 @@ class NotRunning(CamscribeError):
     """No service runs on this data_dir."""
 
 
+class Unanswered(CamscribeError):
+    """A service runs, but gives no answer, or not to us."""
+
+
 @asynccontextmanager
 async def serve(path: Path, handle: Handler) -> AsyncIterator[None]:
     """Answer on ``path`` while the block runs. The journal's lock makes sure that nobody else serves it."""
     log = logging.getLogger("camscribe.control")
 
+    async def reply_to(line: bytes) -> dict[str, Any]:
+        try:
+            request = json.loads(line)
+        except ValueError:
+            request = None
+        if not isinstance(request, dict):
+            return {"error": "That was not a request."}
+        try:
+            return await handle(request)
+        except CamscribeError as error:
+            return {"error": str(error)}
+        except Exception:
+            log.exception("a request on the control socket failed: a bug")
+            return {"error": "camscribe has a bug there; its log has more."}
+
     async def answer(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             line = await asyncio.wait_for(reader.readline(), ASK_WITHIN)
-            reply = await handle(json.loads(line))
-        except CamscribeError as error:
-            reply = {"error": str(error)}
-        except (ValueError, TimeoutError, ConnectionError, asyncio.LimitOverrunError) as error:
-            reply = {"error": f"That was not a request: {type(error).__name__}."}
-        try:
-            writer.write(json.dumps(reply).encode() + b"\n")
+            writer.write(json.dumps(await reply_to(line)).encode() + b"\n")
             await asyncio.wait_for(writer.drain(), ASK_WITHIN)
-        except (ConnectionError, TimeoutError):
-            log.debug("a caller of the control socket went away before its answer")
+        except (ConnectionError, TimeoutError, ValueError):
+            log.debug("a caller of the control socket asked nothing, too much, or did not wait for its answer")
         finally:
             writer.close()
 
@@ -70,22 +83,24 @@ def _bind(path: Path) -> socket.socket:
 
 
 async def ask(path: Path, request: Mapping[str, Any], timeout: float) -> dict[str, Any]:
-    """The service's reply. Raises NotRunning; TimeoutError after ``timeout`` seconds."""
+    """The service's reply. Raises NotRunning, or Unanswered, that also after ``timeout`` seconds."""
     try:
         if (await asyncio.to_thread(path.stat)).st_uid not in (os.getuid(), 0):
-            raise NotRunning(f"{path} belongs to another user: ask as that user (sudo -u …).")
+            raise Unanswered(f"{path} belongs to another user: ask as that user (sudo -u …).")
         reader, writer = await asyncio.open_unix_connection(path, limit=LONGEST_LINE * 16)
     except (FileNotFoundError, ConnectionRefusedError):
         raise NotRunning("No camscribe runs on this data_dir.") from None
     except PermissionError:
-        raise NotRunning(f"{path} may not be opened by this user: ask as the service's user (sudo -u …).") from None
+        raise Unanswered(f"{path} may not be opened by this user: ask as the service's user (sudo -u …).") from None
     try:
         writer.write(json.dumps(request).encode() + b"\n")
         async with asyncio.timeout(timeout):
             line = await reader.readline()
+    except TimeoutError:
+        raise Unanswered(f"The service did not answer within {timeout:g} s.") from None
     finally:
         writer.close()
     if not line:
-        raise NotRunning("The service stopped before it answered.")
+        raise Unanswered("The service stopped before it answered.")
     reply: dict[str, Any] = json.loads(line)
     return reply

@@ -8,6 +8,7 @@
     │   ├── CaptionUnavailable   … the captioner has no caption
     │   ├── OutputUnavailable    … an output's target
     │   └── JournalUnavailable   … the disk under the journal (an OSError as well)
+    ├── DataDirBusy              another camscribe holds the data_dir
     ├── ObservationRefused       an output's target will never take this observation: skip it
     └── CommandRefused           somebody asked for something that can't be done
 
@@ -46,6 +47,8 @@ class Failure(StrEnum):
     """The captioner would not take this picture or prompt."""
     NO_ANSWER = "no_answer"
     """The captioner answered with nothing that can be shown."""
+    STOPPED = "stopped"
+    """camscribe was stopped before the look had its turn."""
     INTERNAL = "internal"
     """A bug in camscribe or in a plugin; the log has the traceback."""
 
@@ -56,6 +59,10 @@ class CamscribeError(Exception):
 
 class Misconfigured(CamscribeError):
     """What the user asked for can't work until they change something; the sentence says what."""
+
+
+class DataDirBusy(CamscribeError):
+    """Another camscribe holds the data_dir: the service, or a look by itself that ends soon."""
 
 
 class Unavailable(CamscribeError):

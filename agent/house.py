@@ -6,10 +6,11 @@ import asyncio
 from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
 
-from agent.camera import Camera, TooManyLooks
+from agent.camera import Camera
 from agent.clock import Clock
 from agent.errors import CommandRefused
 from agent.plugin import CameraInfo, HomeState
+from agent.prompt import checked
 from agent.queue import FrameQueue
 from agent.schedule import Schedule, Timing
 from agent.status import Counters
@@ -18,7 +19,6 @@ from agent.units import parse_duration
 RATE_WINDOW = 60.0
 PACE = 0.25
 """Seconds between two states at least: thirty cameras change something all the time."""
-LONGEST_PROMPT = 4000
 SHORTEST_INTERVAL = 1.0
 
 
@@ -89,10 +89,7 @@ class House:
         self.touch()
 
     def _look(self, camera: Camera, _value: str) -> None:
-        try:
-            camera.ask("mqtt")
-        except TooManyLooks:
-            raise CommandRefused(f"Too many looks are waiting for '{camera.id}' already.") from None
+        camera.ask("mqtt")
 
     def _enable(self, camera: Camera, value: str) -> None:
         if value not in ("ON", "OFF"):
@@ -114,9 +111,7 @@ class House:
         self._rearm(camera)
 
     def _prompt(self, camera: Camera, value: str) -> None:
-        if not value.strip() or len(value) > LONGEST_PROMPT:
-            raise CommandRefused(f"prompt is a text of 1 to {LONGEST_PROMPT} characters.")
-        camera.prompt = value
+        camera.prompt = checked(value)
 
     def _rearm(self, camera: Camera) -> None:
         assert self.schedule is not None

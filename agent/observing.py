@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
@@ -18,6 +19,8 @@ from agent.picture import Picture
 from agent.status import Counters
 from agent.values import Caption, Latency, LookError, ModelView, Moment, Observation, PictureFacts, SentFacts
 
+# A full stop within a number or before a letter ends nothing; the marks of Chinese, Japanese, Arabic and Hindi do.
+_SENTENCE_END = re.compile(r"[.!?…](?=\s|$)|[\u3002\uff01\uff1f\u061f\u0964]")
 REMIND = 600.0
 """Seconds after which a failure that goes on is told again."""
 
@@ -62,8 +65,8 @@ def _ms(seconds: float) -> int:
 
 def finish_sentence(text: str) -> str:
     """A caption that hit its limit, cut after its last whole sentence; as it is where there is none."""
-    end = max(text.rfind(mark) for mark in ".!?…")
-    return text[: end + 1] if end > 0 else text
+    ends = [mark.end() for mark in _SENTENCE_END.finditer(text)]
+    return text[: ends[-1]] if ends else text
 
 
 class Observer:

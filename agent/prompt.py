@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from agent.errors import CommandRefused
+
+LONGEST = 4000
 LANGUAGES = {
     "ar": "Arabic",
     "cs": "Czech",
@@ -38,3 +41,12 @@ def in_language(prompt: str, language: str | None) -> str:
         return prompt
     name = LANGUAGES.get(language.split("-")[0], f"the language '{language}'")
     return f"{prompt} Answer in {name}."
+
+
+def checked(prompt: object) -> str:
+    """A prompt that came from outside. Raises CommandRefused where it is no text that a model can be asked."""
+    if not isinstance(prompt, str) or not prompt.strip() or len(prompt) > LONGEST:
+        raise CommandRefused(f"A prompt is a text of 1 to {LONGEST} characters.")
+    if not prompt.isascii() and prompt.encode("utf-8", "replace").decode() != prompt:
+        raise CommandRefused("The prompt holds characters that are not UTF-8.")
+    return prompt

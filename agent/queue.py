@@ -67,11 +67,3 @@ class FrameQueue:
         """Forget the scheduled frame of a camera that has been switched off."""
         if self._scheduled.pop(camera, None) and not self:
             self._filled.clear()
-
-    def drain(self) -> list[Waiting]:
-        """Everything that waits, at the end."""
-        everything = [*self._asked, *self._scheduled.values()]
-        self._asked.clear()
-        self._scheduled.clear()
-        self._filled.clear()
-        return everything

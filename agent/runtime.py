@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import hashlib
 import os
+import shutil
 import stat
 import tempfile
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 LONGEST_SOCKET_PATH = 100
@@ -19,11 +21,11 @@ def runtime_folder(data_dir: Path, environ: Mapping[str, str] = os.environ) -> P
 
     In ``$RUNTIME_DIRECTORY`` (systemd), ``$XDG_RUNTIME_DIR`` or the folder for temporary files.
     """
-    base = Path(
-        environ.get("RUNTIME_DIRECTORY", "").split(":")[0] or environ.get("XDG_RUNTIME_DIR", "") or _temporary()
-    )
-    if len(os.fsencode(base)) + len("/camscribe-") + 12 + 1 + ROOM_FOR_NAMES > LONGEST_SOCKET_PATH:
-        base = _temporary()
+    room = LONGEST_SOCKET_PATH - len("/camscribe-") - 12 - 1 - ROOM_FOR_NAMES
+    named = (environ.get("RUNTIME_DIRECTORY", "").split(":")[0], environ.get("XDG_RUNTIME_DIR", ""))
+    # One that is left over from another user (su, cron) is no place of ours.
+    good = (Path(name) for name in named if name and len(os.fsencode(name)) <= room and os.access(name, os.W_OK))
+    base = next(good, _temporary())
     folder = base / f"camscribe-{_fingerprint(data_dir)}"
     try:
         folder.mkdir(mode=0o700)
@@ -31,6 +33,13 @@ def runtime_folder(data_dir: Path, environ: Mapping[str, str] = os.environ) -> P
         if not _is_ours(folder):  # somebody else's, planted or not: keep away from it
             return Path(tempfile.mkdtemp(prefix="camscribe-", dir=base))
     return folder
+
+
+def remove_runtime_folder(folder: Path) -> None:
+    """At the end of the run. What a plugin has left in it stays, and the folder with it."""
+    with suppress(OSError):
+        shutil.rmtree(folder / "lib", ignore_errors=True)
+        folder.rmdir()
 
 
 def control_socket(data_dir: Path) -> Path:

@@ -24,9 +24,11 @@ async def forever(part: str, work: Callable[[], Awaitable[None]], clock: Clock, 
         began = clock.now().monotonic
         try:
             await work()
-        except (asyncio.CancelledError, Misconfigured):
+        except Misconfigured:
             raise
-        except Exception:
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and being_cancelled():
+                raise
             if clock.now().monotonic - began > LONGEST_PAUSE:
                 pause = 1.0
             log.exception("%s failed: a bug; starting it again in %.0f s", part, pause)
@@ -35,3 +37,9 @@ async def forever(part: str, work: Callable[[], Awaitable[None]], clock: Clock, 
             pause = min(pause * 2, LONGEST_PAUSE)
         else:
             return
+
+
+def being_cancelled() -> bool:
+    """Whether somebody cancels us. If not, a CancelledError is a plugin's own: it awaited what it had cancelled."""
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

@@ -2,6 +2,7 @@
 
 from agent.config.faults import ConfigFaults, Fault
 from agent.config.grammar import (
+    DEFAULT,
     CameraSettings,
     CaptionerSettings,
     Config,
@@ -16,6 +17,7 @@ from agent.config.schema import json_schema
 from agent.units import duration_text, parse_duration
 
 __all__ = [
+    "DEFAULT",
     "CameraSettings",
     "CaptionerSettings",
     "Config",

@@ -74,7 +74,7 @@ class Journal:
 
     @classmethod
     async def open(cls, data_dir: Path, *, clock: Clock, counters: Counters) -> Journal:
-        """Raises Misconfigured: another camscribe has the folder, it can't be written, or is from a newer version."""
+        """Raises DataDirBusy, or Misconfigured: the folder can't be written, or is from a newer version."""
         journal = cls(data_dir, clock, counters)
         try:
             await journal._worker.run(journal._open)

@@ -6,7 +6,7 @@ import fcntl
 import os
 from pathlib import Path
 
-from agent.errors import Misconfigured
+from agent.errors import DataDirBusy, Misconfigured
 
 
 class Lock:
@@ -20,7 +20,7 @@ class Lock:
             holder = os.read(self._fd, 32).decode(errors="replace").strip()
             os.close(self._fd)
             who = f" (process {holder})" if holder.isdigit() else ""
-            raise Misconfigured(
+            raise DataDirBusy(
                 f"Another camscribe{who} is using {data_dir}. Stop that one, or give this one a data_dir of its own."
             ) from None
         except OSError as error:

@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager
 
 import pytest
 
-from agent.camera import MOST_ASKED, Camera, TooManyLooks
-from agent.errors import CaptionUnavailable, Failure, FrameUnavailable
+from agent.camera import MOST_ASKED, Camera
+from agent.errors import CaptionUnavailable, CommandRefused, Failure, FrameUnavailable
 from agent.observing import REMIND, Timing, finish_sentence, latency
 from agent.values import Caption, Moment
 from tests.fakes.looking import Desk, NoConfig, ScriptedCaptioner, desk
@@ -129,7 +129,7 @@ async def test_asking_is_bounded(tmp_path):
         camera = house.camera()  # not running: nothing is taken
         for number in range(MOST_ASKED):
             camera.ask("manual", f"prompt {number}")
-        with pytest.raises(TooManyLooks):
+        with pytest.raises(CommandRefused):
             camera.ask("manual", "one more")
 
 
@@ -204,3 +204,96 @@ def test_the_parts_of_the_latency_add_up_whatever_the_engine_says():
 def test_a_caption_that_hit_its_limit_ends_with_a_sentence():
     assert finish_sentence("A man stands. He is wearing a") == "A man stands."
     assert finish_sentence("A man who is wearing a") == "A man who is wearing a"
+    assert finish_sentence("It is late. The sign says 12.5 km to") == "It is late."
+    assert finish_sentence("\u9580\u306e\u524d\u3002\u8d64\u3044") == "\u9580\u306e\u524d\u3002"
+
+
+async def test_a_camera_that_looks_rarely_gets_its_turn_whatever_the_others_do(tmp_path):
+    async with (
+        desk(tmp_path) as house,
+        running(house.camera(id="busy")) as busy,
+        running(house.camera(id="rare")) as rare,
+    ):
+        house.captioner.gate.clear()
+        busy.due()
+        await eventually(lambda: house.captioner.requests, 10)
+        rare.due()
+        busy.due()
+        await eventually(lambda: len(house.queue) == 2, 10)
+        await house.clock.advance(25)  # a slow model: everything that waits is older than max_age
+        house.captioner.gate.set()
+        await eventually(lambda: _ends(house) == 3, 10)
+        observations = await house.recorded()
+        assert [observation.camera for observation in observations] == ["busy", "rare", "busy"]
+        assert all(observation.caption for observation in observations)
+        assert all(observation.taken_at == house.clock.now().wall for observation in observations[1:])
+
+
+async def test_a_long_outage_of_the_first_captioner_leaves_the_work_to_the_second(tmp_path):
+    async with desk(tmp_path) as house, running(house.camera(captioner=["default", "spare"])) as camera:
+        spare = house.captioners["spare"] = ScriptedCaptioner(NoConfig(), house.context)
+        spare.say = lambda _request: "A dog."
+
+        async def never(timeout):
+            await house.clock.sleep(timeout)
+            raise CaptionUnavailable(Failure.ENGINE, "It loads for an hour.")
+
+        def down(_request):
+            raise CaptionUnavailable(Failure.ENGINE, "It loads for an hour.")
+
+        house.captioner.ready, house.captioner.say = never, down
+        camera.due()
+        await eventually(lambda: house.clock.sleepers, 10)
+        await house.clock.advance(21)
+        await eventually(lambda: _ends(house) == 1, 10)
+        await look(house, camera)  # from now on at once: the clock stands still
+        assert [observation.caption for observation in await house.recorded()] == ["A dog.", "A dog."]
+
+
+@pytest.mark.parametrize("where", ["source", "captioner"])
+async def test_a_plugin_that_cancels_itself_costs_its_look_only(tmp_path, where):
+    def cancelled(*_arguments):
+        raise asyncio.CancelledError
+
+    async with desk(tmp_path) as house, running(house.camera()) as camera:
+        if where == "source":
+            camera.source.give = cancelled
+        else:
+            house.captioner.say = cancelled
+        await look(house, camera)
+        camera.source.give, house.captioner.say = house.frame, lambda _request: "A cat."
+        await look(house, camera)
+        first, second = await house.recorded()
+        assert (first.error.kind, second.caption) == (Failure.INTERNAL, "A cat.")
+
+
+@pytest.mark.parametrize("prompt", ["", " ", "x" * 4001, "bad \udcff prompt", 5])
+async def test_a_prompt_that_is_none_is_refused_at_the_door(tmp_path, prompt):
+    async with desk(tmp_path) as house:
+        with pytest.raises(CommandRefused):
+            house.camera().ask("manual", prompt)
+
+
+async def test_a_camera_switched_off_in_the_middle_of_a_look_shows_nothing_more(tmp_path):
+    async with desk(tmp_path) as house:
+        camera = house.camera()
+        camera.due()
+        camera.enabled = False
+        async with running(camera):
+            assert (await asyncio.wait_for(camera.ask("manual"), 10)).reason == "manual"
+        assert len(await house.recorded()) == 1
+        assert camera.source.takes == 1
+
+
+async def test_looks_under_way_are_known_until_they_are_answered(tmp_path):
+    async with desk(tmp_path) as house, running(house.camera()) as camera:
+        house.captioner.gate.clear()
+        answers = [camera.ask("manual")]
+        await eventually(lambda: house.captioner.requests, 10)
+        answers.append(camera.ask("manual"))
+        await eventually(lambda: len(house.queue) == 1, 10)
+        answers.append(camera.ask("manual"))
+        assert len(camera.pending()) == 3  # with the captioner, in the line, and not yet taken
+        house.captioner.gate.set()
+        await asyncio.wait_for(asyncio.gather(*answers), 10)
+        assert camera.pending() == []

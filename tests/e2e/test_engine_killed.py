@@ -76,7 +76,7 @@ async def test_a_second_camscribe_on_the_same_data_is_refused(tmp_path):
     async with camscribe("run", "--config", str(path)) as first:
         await first.until(lambda: good(first) >= 1)
         async with camscribe("run", "--config", str(path)) as second:
-            assert await asyncio.wait_for(second.process.wait(), 20) == 2
+            assert await asyncio.wait_for(second.process.wait(), 40) == 1  # systemd may try again
         assert any(str(first.process.pid) in line for line in second.err), second.err
         assert not any("Traceback" in line for line in second.err)
         before = good(first)

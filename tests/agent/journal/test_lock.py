@@ -6,7 +6,7 @@ import sys
 import pytest
 
 from agent.clock import SystemClock
-from agent.errors import Misconfigured
+from agent.errors import DataDirBusy
 from agent.journal import Journal
 from agent.status import Counters
 
@@ -37,7 +37,7 @@ async def test_a_second_camscribe_is_refused_until_the_first_is_gone(data_dir):
     try:
         async with asyncio.timeout(60):
             assert await holder.stdout.readline() == b"holding\n"
-        with pytest.raises(Misconfigured) as refused:
+        with pytest.raises(DataDirBusy) as refused:
             await opened(data_dir)
         assert str(data_dir) in str(refused.value)
         assert f"process {holder.pid}" in str(refused.value)
@@ -49,7 +49,7 @@ async def test_a_second_camscribe_is_refused_until_the_first_is_gone(data_dir):
 
 async def test_closing_lets_go(data_dir):
     journal = await opened(data_dir)
-    with pytest.raises(Misconfigured, match="Another camscribe"):
+    with pytest.raises(DataDirBusy, match="Another camscribe"):
         await opened(data_dir)
     await journal.close()
     await (await opened(data_dir)).close()
