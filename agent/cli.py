@@ -60,6 +60,7 @@ VerboseOption = Annotated[bool, typer.Option("--verbose", "-v", help="Tell what 
 
 def main() -> None:
     """The console script."""
+    os.umask(0o027)  # what the cameras see is for its owner, and those the owner puts into the group
     app()
 
 
@@ -84,7 +85,9 @@ def demo(
     json_: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """The whole pipeline with no camera and no download: a drawn doorstep, captioned by a tiny bundled model.
+    """The whole pipeline on a drawn doorstep: no camera needed.
+
+    Nothing is downloaded: a tiny model that knows only such drawings comes with camscribe.
 
     Example: camscribe demo --for 60s
     """
@@ -94,7 +97,7 @@ def demo(
 
 @app.command()
 def run(config: ConfigOption = None, verbose: VerboseOption = False) -> None:
-    """The service, in the foreground. SIGTERM or Ctrl-C stops it.
+    """The service, in the foreground. Ctrl-C stops it.
 
     Example: camscribe run --config /etc/camscribe/config.yaml
     """
@@ -123,7 +126,9 @@ def run(config: ConfigOption = None, verbose: VerboseOption = False) -> None:
 
 @app.command()
 def check(config: ConfigOption = None) -> None:
-    """Validate the config without starting anything. Exit 2 and a line for each fault.
+    """Validate the config without starting anything.
+
+    Exit 2, and a line for each fault.
 
     Example: camscribe check --config config.yaml
     """
@@ -142,14 +147,16 @@ def look(
     json_: JsonOption = False,
     verbose: VerboseOption = False,
 ) -> None:
-    """One observation now, printed: asks the running service, or looks by itself where none runs.
+    """One observation now, printed.
+
+    Asks the running service, or looks by itself where none runs. Exit 1 if the look failed.
 
     Example: camscribe look front_door --prompt "Is there a package on the step?"
     """
     settings = _load(config)
     if camera not in settings.cameras:
         _stop(f"There is no camera '{camera}' in {settings.path}. There is: {', '.join(settings.cameras)}.")
-    logs.configure("DEBUG" if verbose else "WARNING", secrets=settings.secrets)
+    logs.configure("DEBUG" if verbose else "CRITICAL", secrets=settings.secrets)  # what failed is printed below
     observation = _run(_look(settings, camera, prompt, quiet=json_))
     if json_:
         print(observation.model_dump_json())
@@ -184,7 +191,9 @@ async def _look(settings: Config, camera: str, prompt: str | None, *, quiet: boo
 
 @app.command()
 def schema(config: ConfigOption = None) -> None:
-    """Print the config's JSON schema, with the options of every installed plugin.
+    """Print the config's JSON schema.
+
+    With the options of every installed plugin, for editors that complete YAML.
 
     Example: camscribe schema > camscribe.schema.json
     """
@@ -194,7 +203,9 @@ def schema(config: ConfigOption = None) -> None:
 
 @app.command()
 def doctor(config: ConfigOption = None, json_: JsonOption = False) -> None:
-    """What is installed, which cameras and outputs answer, and what to do about each fault. Exit 1 if there is one.
+    """What is there, what answers, and what to do about it.
+
+    Asks the running service, or tries every camera and output itself where none runs. Exit 1 where something is wrong.
 
     Example: camscribe doctor
     """

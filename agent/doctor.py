@@ -7,9 +7,9 @@ import logging
 import os
 import platform
 import shutil
-from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
-from dataclasses import asdict, dataclass
+import tempfile
+from collections.abc import Awaitable, Callable
+from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -19,9 +19,10 @@ from rich.table import Table
 
 from agent import control
 from agent.config import CameraSettings, CaptionerSettings, Config, OutputSettings, find, load
-from agent.errors import CamscribeError, CaptionUnavailable, FrameUnavailable, Misconfigured, OutputUnavailable
-from agent.plugin import Context, Delivery, Home, HomeState
-from agent.runtime import control_socket, runtime_folder
+from agent.errors import CamscribeError, Failure, FrameUnavailable, Misconfigured, OutputUnavailable
+from agent.plugin import Context, Output, Source
+from agent.redact import Redactor
+from agent.runtime import control_socket
 
 LITTLE_SPACE = 1_000_000_000
 CAMERA_WITHIN = 10.0
@@ -56,15 +57,13 @@ async def examine(path: Path | None) -> list[Finding]:
     ]
     findings.append(_data_dir(config))
     status = await _status(config)
-    if status is not None:
-        findings.append(
-            Finding("service", True, f"camscribe {status['version']} is running; engine: {status['engine']}")
-        )
-        findings += _told_by_service(status)
-    else:
-        findings.append(Finding("service", True, "not running; cameras and outputs are tried from here"))
+    if status is None:
+        findings.append(Finding("service", True, "not running; everything is tried from here"))
         findings += await _tried(config)
-    return findings
+    else:
+        findings += _told_by_service(status)
+    redactor = Redactor(config.secrets)
+    return [replace(finding, text=redactor.redact(finding.text)) for finding in findings]
 
 
 def _system() -> str:
@@ -87,93 +86,81 @@ def _data_dir(config: Config) -> Finding:
 async def _status(config: Config) -> dict[str, Any] | None:
     try:
         return await control.ask(control_socket(config.data_dir), {"do": "status"}, 5.0)
-    except (control.NotRunning, TimeoutError):
+    except (control.NotRunning, control.Unanswered):
         return None
 
 
 def _told_by_service(status: dict[str, Any]) -> list[Finding]:
+    engine = str(status["engine"])
     return [
-        Finding(f"camera {id_}", bool(camera["online"]), camera["problem"] or camera["state"])
-        for id_, camera in status["cameras"].items()
+        Finding("service", True, f"camscribe {status['version']} is running"),
+        Finding("engine", not engine.startswith(("failed", "unknown")), engine),
+        *(
+            Finding(f"camera {id_}", bool(camera["online"]), camera["problem"] or camera["state"])
+            for id_, camera in status["cameras"].items()
+        ),
+        *(
+            Finding(f"output {name}", problem is None, problem or "delivers, or has nothing to deliver")
+            for name, problem in status["outputs"].items()
+        ),
     ]
 
 
 async def _tried(config: Config) -> list[Finding]:
-    runtime = await asyncio.to_thread(runtime_folder, config.data_dir)
+    log = logging.getLogger("camscribe.doctor")
+    with tempfile.TemporaryDirectory(prefix="camscribe-doctor-") as folder:
 
-    def context(name: str, **more: Any) -> Context:
-        return Context(
-            name=name, log=logging.getLogger("camscribe.doctor"), data_dir=config.data_dir, runtime_dir=runtime, **more
-        )
+        def context(name: str) -> Context:
+            return Context(name=name, log=log, data_dir=config.data_dir, runtime_dir=Path(folder))
 
-    work = [
-        *(_captioner(settings, context) for settings in config.captioners.values()),
-        *(_camera(settings, context) for settings in config.cameras.values()),
-        *(_output(settings, context) for settings in config.outputs.values()),
-    ]
-    return list(await asyncio.gather(*work))
+        work = [
+            *((f"captioner {s.name}", _captioner(s, context)) for s in config.captioners.values()),
+            *((f"camera {s.id}", _camera(s, context)) for s in config.cameras.values()),
+            *((f"output {s.name}", _output(s, context)) for s in config.outputs.values()),
+        ]
+        return list(await asyncio.gather(*(_found(part, trial) for part, trial in work)))
 
 
-async def _captioner(settings: CaptionerSettings, context: Callable[..., Context]) -> Finding:
-    part = f"captioner {settings.name}"
-    captioner = settings.plugin.type(settings.plugin.options, context(settings.name))
+async def _found(part: str, trial: Awaitable[str]) -> Finding:
+    """What a trial says, or why it failed: an exception of its own kind, or a plugin's bug."""
     try:
-        return Finding(part, True, await captioner.check())
-    except (Misconfigured, CaptionUnavailable) as error:
+        return Finding(part, True, await trial)
+    except CamscribeError as error:
         return Finding(part, False, str(error))
+    except Exception as error:  # noqa: BLE001 (one plugin's bug must not end the examination)
+        return Finding(part, False, f"It failed in a way it should not ({type(error).__name__}: {error}): a bug in it.")
 
 
-async def _camera(settings: CameraSettings, context: Callable[..., Context]) -> Finding:
-    source = settings.source.type(settings.source.options, context(settings.id))
+async def _captioner(settings: CaptionerSettings, context: Callable[[str], Context]) -> str:
+    text: str = await settings.plugin.type(settings.plugin.options, context(settings.name)).check()
+    return text
+
+
+async def _camera(settings: CameraSettings, context: Callable[[str], Context]) -> str:
+    source: Source[Any] = settings.source.type(settings.source.options, context(settings.id))
     running = asyncio.create_task(source.run())
     try:
         async with asyncio.timeout(CAMERA_WITHIN + 1):
             frame = await source.take(CAMERA_WITHIN)
-    except FrameUnavailable as error:
-        return Finding(f"camera {settings.id}", False, str(error))
     except TimeoutError:
-        return Finding(f"camera {settings.id}", False, f"It gave no picture within {CAMERA_WITHIN:g} s.")
+        raise FrameUnavailable(Failure.TIMEOUT, f"It gave no picture within {CAMERA_WITHIN:g} s.") from None
     finally:
         running.cancel()
-        with suppress(asyncio.CancelledError):
-            await running
+        done, _ = await asyncio.wait({running}, timeout=CAMERA_WITHIN)
+        await asyncio.gather(*done, return_exceptions=True)  # what it has to say, take() has said
     height, width = frame.pixels.shape[:2]
-    return Finding(f"camera {settings.id}", True, f"a picture of {width}x{height} ({frame.how})")
+    return f"a picture of {width}x{height} ({frame.how})"
 
 
-class _EmptyHome:
-    """An output that is only tried speaks for a home without cameras."""
-
-    @property
-    def state(self) -> HomeState:
-        return HomeState(version("camscribe"), "not started", 0.0, 0, 0, {})
-
-    async def changes(self) -> AsyncIterator[HomeState]:
-        yield self.state
-
-    async def command(self, camera: str, name: str, value: str) -> None:
-        del camera, name, value
-
-
-async def _nothing() -> AsyncIterator[Delivery]:
-    none: tuple[Delivery, ...] = ()
-    for delivery in none:
-        yield delivery
-
-
-async def _output(settings: OutputSettings, context: Callable[..., Context]) -> Finding:
-    """Connect and say goodbye: an output with nothing to deliver does just that."""
-    part = f"output {settings.name}"
-    home: Home = _EmptyHome()
-    output = settings.plugin.type(settings.plugin.options, context(settings.name, home=home))
+async def _output(settings: OutputSettings, context: Callable[[str], Context]) -> str:
+    output: Output[Any] = settings.plugin.type(settings.plugin.options, context(settings.name))
     try:
         async with asyncio.timeout(OUTPUT_WITHIN):
-            await output.deliver(_nothing())
+            return await output.check()
     except TimeoutError:
-        return Finding(part, False, f"It did not answer within {OUTPUT_WITHIN:g} s.")
-    except (OutputUnavailable, CamscribeError, *output.unavailable) as error:
-        return Finding(part, False, str(error) or type(error).__name__)
-    return Finding(part, True, "answers")
+        raise OutputUnavailable(f"It did not answer within {OUTPUT_WITHIN:g} s.") from None
+    except output.unavailable as error:
+        raise OutputUnavailable(f"It can't be reached ({type(error).__name__}).") from error
 
 
 def show(findings: list[Finding], console: Console) -> None:

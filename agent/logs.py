@@ -18,7 +18,9 @@ _STANDARD = frozenset(vars(logging.makeLogRecord({}))) | {"message", "asctime", 
 MOST_WAITING = 2000
 """Lines; more are dropped and counted."""
 FLUSH_WITHIN = 1.0
-NOISY = ("apscheduler", "httpx", "httpcore", "asyncio", "libav", "PIL", "aiomqtt", "paho", "mqtt")
+TELLTALES = ("httpx", "httpcore")
+"""Libraries that log whole URLs, and a URL may be a key: heard only when something is wrong."""
+NOISY = ("apscheduler", "asyncio", "libav", "PIL", "aiomqtt", "paho", "mqtt")
 """Libraries whose INFO is our DEBUG."""
 
 
@@ -112,3 +114,5 @@ def configure(level: str = "INFO", *, as_json: bool = False, secrets: Collection
     quiet = logging.DEBUG if level == "DEBUG" else logging.WARNING
     for name in NOISY:
         logging.getLogger(name).setLevel(quiet)
+    for name in TELLTALES:
+        logging.getLogger(name).setLevel(logging.WARNING)

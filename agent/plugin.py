@@ -247,6 +247,13 @@ class Output(Plugin[C]):
         assert self.context.home is not None
         return self.context.home
 
+    async def check(self) -> str:
+        """For ``camscribe doctor``, where no service runs: a sentence about the target, without telling it anything.
+
+        Raises what ``deliver`` raises where it can't be reached.
+        """
+        return "configured, but not tried"
+
     @abstractmethod
     async def deliver(self, deliveries: AsyncIterator[Delivery]) -> None:
         """Connect, send each delivery, and return when ``deliveries`` ends (the agent is stopping).

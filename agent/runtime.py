@@ -8,7 +8,6 @@ import shutil
 import stat
 import tempfile
 from collections.abc import Mapping
-from contextlib import suppress
 from pathlib import Path
 
 LONGEST_SOCKET_PATH = 100
@@ -36,10 +35,8 @@ def runtime_folder(data_dir: Path, environ: Mapping[str, str] = os.environ) -> P
 
 
 def remove_runtime_folder(folder: Path) -> None:
-    """At the end of the run. What a plugin has left in it stays, and the folder with it."""
-    with suppress(OSError):
-        shutil.rmtree(folder / "lib", ignore_errors=True)
-        folder.rmdir()
+    """At the end of the run, with the dead sockets in it."""
+    shutil.rmtree(folder, ignore_errors=True)
 
 
 def control_socket(data_dir: Path) -> Path:

@@ -39,6 +39,9 @@ class LogOutput(Output[LogConfig]):
         super().__init__(config, context)
         self._target = _File(config.file) if config.file else _Stream()
 
+    async def check(self) -> str:
+        return f"writes to {self.config.file or 'standard output'}"
+
     async def deliver(self, deliveries: AsyncIterator[Delivery]) -> None:
         where = self.config.file or "standard output"
         async for delivery in deliveries:

@@ -122,10 +122,37 @@ def test_doctor_tries_everything_and_exits_1_where_something_is_wrong(tmp_path):
     done = camscribe("doctor", "--config", str(write_config(tmp_path, good)))
     assert done.returncode == 0, done.stdout + done.stderr
     assert "640x480" in done.stdout
-    broken = {**good, "outputs": {"mqtt": {"host": "127.0.0.1", "port": 9}}}
+    hook = {"use": "webhook", "url": "http://127.0.0.1:9/x"}
+    broken = {**good, "outputs": {"mqtt": {"host": "127.0.0.1", "port": 9}, "hook": hook}}
     done = camscribe("doctor", "--json", "--config", str(write_config(tmp_path, broken)))
     assert done.returncode == 1
     findings = {finding["part"]: finding for finding in json.loads(done.stdout)}
     assert findings["camera door"]["good"]
     assert not findings["output mqtt"]["good"]
     assert "127.0.0.1" in findings["output mqtt"]["text"]
+    assert not findings["output hook"]["good"]
+
+
+@pytest.mark.slow
+async def test_doctor_asks_the_running_service_what_is_wrong_and_leaves_nothing_behind(tmp_path):
+    config = {
+        "model": {"preset": "tiny"},
+        "cameras": {"door": {"source": "demo", "every": "1s"}},
+        "outputs": {"log": {}, "hook": {"use": "webhook", "url": "http://127.0.0.1:9/secret-path"}},
+    }
+    temporary = tmp_path / "t"
+    temporary.mkdir()
+    env = {"TMPDIR": str(temporary), "XDG_RUNTIME_DIR": "/nowhere/of/another/user"}
+    arguments = ("doctor", "--config", str(write_config(tmp_path, config)))
+    async with running("run", *arguments[1:], env=env) as service:
+        await service.until(lambda: any("Output hook" in line for line in service.err))
+        async with running(*arguments, env=env) as doctor:
+            assert await doctor.process.wait() == 1
+        said = "\n".join(doctor.out)
+        assert "output hook" in said
+        assert "ok   output log" in said
+        assert "secret-path" not in said + "\n".join(service.err)
+        assert await service.stop() == 0
+    async with running(*arguments, env=env) as doctor:
+        assert await doctor.process.wait() == 1
+    assert list(temporary.iterdir()) == []

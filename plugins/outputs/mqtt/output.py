@@ -26,9 +26,19 @@ class MqttOutput(Output[MqttConfig]):
         self._memory = Memory()
         self._id = config.client_id
 
+    async def check(self) -> str:
+        try:
+            # A name of its own: with the service's it would throw that off the broker.
+            async with await self._link(f"camscribe_check_{secrets.token_hex(4)}"):
+                return f"the broker at {self.config.address} lets us in"
+        except UNAVAILABLE as error:
+            raise explain(error, self.config) from None
+
     async def deliver(self, deliveries: AsyncIterator[Delivery]) -> None:
         try:
-            async with await self._link() as link:
+            if self._id is None:
+                self._id = await asyncio.to_thread(self._own_id)
+            async with await self._link(self._id) as link:
                 self.log.debug("Connected to the MQTT broker at %s.", self.config.address)
                 session = Session(link, self._topics, self.home, self._memory, self.log)
                 await session.greet()
@@ -53,16 +63,14 @@ class MqttOutput(Output[MqttConfig]):
         if fault:
             raise fault  # here, because `from None` in there would cut off its cause
 
-    async def _link(self) -> Link:
+    async def _link(self, client_id: str) -> Link:
         address, will = self.config.address, Message(self._topics.status, b"offline", retain=True)
         tls = await asyncio.to_thread(address.tls.context) if address.tls else None
         if address.tls and address.tls.insecure:
             self._memory.once(
                 self.log, "insecure", "tls.insecure: anybody on the network can pose as the MQTT broker %s.", address
             )
-        if self._id is None:
-            self._id = await asyncio.to_thread(self._own_id)
-        return Link(self.config, self._id, tls, will, self.log)
+        return Link(self.config, client_id, tls, will, self.log)
 
     def _own_id(self) -> str:
         """Made up once: two camscribes with the same id would throw each other off the broker for ever."""

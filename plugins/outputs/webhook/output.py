@@ -38,6 +38,21 @@ class WebhookOutput(Output[WebhookConfig]):
         self._mask = Mask(config)
         self._warned = False
 
+    async def check(self) -> str:
+        """A connection, and nothing said on it: there is no post that means nothing."""
+        tls, _ = await asyncio.to_thread(self._prepare)
+        secure = self._url.scheme == "https"
+        try:
+            _, writer = await asyncio.open_connection(
+                self._url.host, self._url.port or (443 if secure else 80), ssl=tls if secure else None
+            )
+        except OSError as error:
+            lost = httpx.ConnectError(error.strerror or str(error))
+            lost.__cause__ = error
+            raise self._unreachable(lost) from None
+        writer.close()
+        return f"{self._where} accepts connections; whether it takes observations only one of them can tell"
+
     async def deliver(self, deliveries: AsyncIterator[Delivery]) -> None:
         tls, agent = await asyncio.to_thread(self._prepare)
         # The transport alone: httpx's client would use the environment and cookies, and log every URL.
