@@ -5,10 +5,13 @@ from __future__ import annotations
 import re
 import textwrap
 from pathlib import Path
+from typing import Any
 
 import pytest
+import yaml
 
 from agent.config import ConfigFaults, load
+from agent.config.grammar import CameraOptions, Document
 from tests.fakes.receiver import Receiver
 from tests.fakes.service import camscribe, write_config
 from tests.fakes.waiting import eventually
@@ -44,6 +47,28 @@ def test_the_fault_is_told_in_these_words(tmp_path):
 )
 def test_tables_have_no_broken_cells(row):
     assert row.endswith("|")
+
+
+def fragments() -> list[dict[str, Any]]:
+    """What the table of wishes says to write, where it is YAML."""
+    table = README.read_text().split("| you want | you write |")[1].split("\n\n")[0]
+    read = [yaml.safe_load(text) for row in table.splitlines() for text in re.findall(r"`([^`]+)` \|$", row)]
+    return [fragment for fragment in read if isinstance(fragment, dict)]
+
+
+def test_the_table_has_fragments():
+    assert len(fragments()) >= 8
+
+
+@pytest.mark.parametrize("fragment", fragments(), ids=lambda fragment: next(iter(fragment)))
+def test_each_fragment_of_the_table_loads_in_a_whole_config(fragment, tmp_path):
+    (key,) = fragment
+    camera, outputs, top = {"source": "demo"}, {}, {}
+    place = camera if key in CameraOptions.model_fields else top if key in Document.model_fields else outputs
+    place |= fragment
+    path = write_config(tmp_path, {"cameras": {"door": camera}, "outputs": outputs, **top})
+    config = load(path, {"MQTT_PASSWORD": "mqtt secret", "HOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjU"})
+    assert list(config.outputs) == list(outputs)
 
 
 @pytest.mark.slow

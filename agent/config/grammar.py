@@ -117,7 +117,7 @@ class CameraOptions(_Keys):
     name: str | None = Field(default=None, min_length=1, max_length=100)
     """What people read. Left out: the camera's id, with spaces."""
     area: str | None = Field(default=None, min_length=1, max_length=100)
-    """The room or place, suggested to Home Assistant."""
+    """The room or place, for Home Assistant's discovery: not in this version yet, so it does nothing."""
     enabled: bool = True
     """``false``: no looks until somebody switches it on."""
     every: Duration | None = None
@@ -243,7 +243,7 @@ class OutputSettings(OutputOptions):
 
 
 class WebSettings(_Keys):
-    """The pages and the HTTP API."""
+    """The pages and the HTTP API: not in this version yet, so these keys are checked and do nothing."""
 
     host: str = Field(default="127.0.0.1", min_length=1)
     """The address to listen on; ``0.0.0.0`` is every one of this machine's."""
@@ -272,12 +272,13 @@ class Document(_Keys):
     outputs: dict[str, Any] = {}
     """Who is told, by name; the name is the plugin's unless ``use:`` says another."""
     web: WebSettings | Literal[False] | None = None
-    """The pages and the HTTP API; ``false`` to do without."""
+    """The pages and the HTTP API; ``false`` to do without. Not in this version yet."""
     keep: KeepSettings = KeepSettings()
     """How long observations and pictures are kept."""
     data_dir: ConfigPath | None = None
-    """Where the journal and its pictures live; one camscribe a folder. Left out: ``~/.local/share/camscribe``, the
-    service's state folder under systemd, or ``~/Library/Application Support/camscribe`` on a Mac."""
+    """Where the journal, its pictures and the folder ``models`` live; one camscribe a folder. Left out:
+    ``~/.local/share/camscribe``, the service's state folder under systemd, or on a Mac
+    ``~/Library/Application Support/camscribe``."""
     plugins_dir: ConfigPath | None = None
     """A folder of plugins of your own: each .py file is one, named after the file."""
 
