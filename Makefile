@@ -10,7 +10,7 @@ WORKERS ?= 4
 
 help:
 	@echo "make demo        the whole pipeline on a drawn doorstep, no camera needed   (ARGS='--for 60s --json')"
-	@echo "make test        every test"
+	@echo "make test        every test                                                  (some: ARGS=tests/agent/test_queue.py)"
 	@echo "make test-quick  the tests under ten seconds"
 	@echo "make lint        ruff, mypy, import-linter"
 	@echo "make tiny-model  rebuild the demo's vision model from nothing (about 90 minutes; MINUTES=3 to see it run)"
