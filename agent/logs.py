@@ -27,24 +27,19 @@ NOISY = ("apscheduler", "asyncio", "libav", "PIL", "aiomqtt", "paho", "mqtt")
 class _Text(logging.Formatter):
     """``2026-11-22 18:04:05 WARNING camera.front_door: …``, without the time where journald adds it."""
 
-    def __init__(self, redactor: Redactor) -> None:
+    def __init__(self) -> None:
         stamp = "" if os.environ.get("JOURNAL_STREAM") else "%(asctime)s "
         super().__init__(f"{stamp}%(levelname)-7s %(name)s: %(message)s", "%Y-%m-%d %H:%M:%S")
-        self._redactor = redactor
 
     def format(self, record: logging.LogRecord) -> str:
-        text = self._redactor.redact(super().format(record))
+        text = super().format(record)
         # A caption or a server's answer must not write log lines of its own; a traceback may take several.
-        head, *rest = text.split("\n") if record.exc_info else [text.replace("\n", "\\n")]
+        head, *rest = text.split("\n") if record.exc_text else [text.replace("\n", "\\n")]
         return "\n".join([_printable(head), *(_printable(line) for line in rest)])
 
 
 class _Json(logging.Formatter):
     """One JSON object a line; what a caller gave in ``extra`` is in it."""
-
-    def __init__(self, redactor: Redactor) -> None:
-        super().__init__()
-        self._redactor = redactor
 
     def format(self, record: logging.LogRecord) -> str:
         fields = {
@@ -54,9 +49,9 @@ class _Json(logging.Formatter):
             "message": record.getMessage(),
             **{key: value for key, value in vars(record).items() if key not in _STANDARD},
         }
-        if record.exc_info:
-            fields["traceback"] = self.formatException(record.exc_info)
-        return self._redactor.redact(json.dumps(fields, ensure_ascii=False, default=str))
+        if record.exc_text:
+            fields["traceback"] = record.exc_text
+        return json.dumps(fields, ensure_ascii=False, default=str)
 
 
 def _printable(text: str) -> str:
@@ -102,9 +97,9 @@ class _Stderr(logging.Handler):
 
 def configure(level: str = "INFO", *, as_json: bool = False, secrets: Collection[str] = ()) -> None:
     """Log to stderr from here on. ``secrets`` are replaced wherever they would appear."""
-    redactor = Redactor(secrets)
     handler = _Stderr()
-    handler.setFormatter(_Json(redactor) if as_json else _Text(redactor))
+    handler.addFilter(Redactor(secrets))  # before anything is formatted: it turns an exception into its text, too
+    handler.setFormatter(_Json() if as_json else _Text())
     root = logging.getLogger()
     for old in root.handlers[:]:
         root.removeHandler(old)
