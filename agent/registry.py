@@ -46,6 +46,11 @@ class Registry:
         """The plugins of one kind: source, captioner or output."""
         return {"source": self.sources, "captioner": self.captioners, "output": self.outputs}[kind]
 
+    def misnamed(self, kind: str) -> Mapping[str, str]:
+        """Files of the plugins folder that no config could name, with what is wrong."""
+        named = {name: reason for (failed, name), reason in self.failures.items() if failed == kind}
+        return {name: reason for name, reason in named.items() if not _NAME.fullmatch(name)}
+
     @property
     def empty(self) -> bool:
         """Nothing was even found: a source checkout that was never installed."""
@@ -155,7 +160,9 @@ def _plugin_files(folder: Path) -> list[Path]:
 
 def _load(file: Path) -> ModuleType:
     if not _NAME.fullmatch(file.stem):
-        raise _Unusable("a plugin file's name is lower case letters, digits and single underscores")
+        meant = re.sub("[^a-z0-9]+", "_", file.stem.lower()).strip("_")
+        hint = f": rename it to {meant}.py" if _NAME.fullmatch(meant) else ""
+        raise _Unusable(f"a plugin file's name is lower case letters, digits and single underscores{hint}")
     if file.stat().st_mode & stat.S_IWOTH:
         raise _Unusable(f"anybody may write to it, so anybody could run code here: chmod o-w {file}")
     # Under a name of its own and never through sys.path: a plugin file called json.py must not become everybody's json.

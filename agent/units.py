@@ -18,6 +18,7 @@ _BYTES |= {"KIB": 2**10, "MIB": 2**20, "GIB": 2**30, "TIB": 2**40}
 _SIZE = re.compile(rf"({_NUMBER}) ?([kKMGT]?i?B)")
 
 _WORDS = {"second": "s", "sec": "s", "minute": "m", "min": "m", "hour": "h", "hr": "h", "day": "d", "millisecond": "ms"}
+_NOTHING_OR_LESS = re.compile(r"-[0-9].*|0[0.]*[dhms]*")
 _LOOSE = re.compile(r"([0-9.]+) *([a-z]+)")
 
 
@@ -83,6 +84,7 @@ def _meant(text: str) -> str | None:
 
 
 DURATION_ALLOWED = "a duration such as 30s, 5m or 1h30m"
+LONGER_ALLOWED = "a duration of more than zero, such as 30s or 5m,"
 SIZE_ALLOWED = "a size such as 500MB or 5GB"
 
 
@@ -91,13 +93,16 @@ def _duration(value: Any, info: ValidationInfo) -> float:
         try:
             return parse_duration(value)
         except ValueError:
+            if _NOTHING_OR_LESS.fullmatch(value.strip()):
+                raise refusal(LONGER_ALLOWED) from None
             raise refusal(DURATION_ALLOWED, _meant(value)) from None
     if isinstance(value, Seconds):
         return float(value)
     # A number of what? In a file it is a mistake to point at; code that builds a config by hand means seconds.
     if info.context is None and isinstance(value, int | float) and not isinstance(value, bool):
         return float(value)
-    raise refusal(DURATION_ALLOWED)
+    negative = isinstance(value, int | float) and not isinstance(value, bool) and value <= 0
+    raise refusal(LONGER_ALLOWED if negative else DURATION_ALLOWED)
 
 
 def _size(value: Any, info: ValidationInfo) -> int:

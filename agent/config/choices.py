@@ -9,15 +9,20 @@ from typing import Any
 from pydantic import BaseModel
 
 from agent.config.checker import Checker, TooMany
-from agent.config.faults import Path_, did_you_mean, listed
+from agent.config.faults import Path_, closest, did_you_mean, listed
 from agent.config.grammar import CaptionerOptions, PluginChoice
-from agent.config.sentences import quoted
+from agent.config.sentences import Found, quoted
 from agent.config.shapes import keys_of
 from agent.plugin import Plugin, PluginConfig, Source
 from agent.registry import NOTHING_INSTALLED, Registry
 from agent.units import Seconds
 
 _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)(:|$)", re.IGNORECASE)
+
+_ADDRESS = re.compile(
+    r"([0-9]{1,3}(\.[0-9]{1,3}){3}|[a-z0-9-]+(\.[a-z0-9-]+)+|[a-z0-9-]+(?=:[0-9]))(:[0-9]+)?(?=/|$)", re.IGNORECASE
+)
+_FILE = re.compile(r"^[^/]*\.(mp4|mkv|avi|mov|webm|ts|jpe?g|png|webp|ya?ml)$", re.IGNORECASE)
 
 
 class Choices:
@@ -80,7 +85,15 @@ class Choices:
             return NOTHING_INSTALLED
         schemes = [scheme for source in self._registry.sources.values() for scheme in source.schemes]
         near = did_you_mean(word, schemes) if word else ""
-        return f"found {self._checker.found(text, path)}; {self._source_forms()} is allowed{'.' if near else ''}{near}"
+        found = self._checker.found(text, path)
+        if (told := not_yet(text, word)) and word not in schemes:
+            return f"found {found}; {told}. {self._source_forms().capitalize()} is allowed"
+        if "://" not in text and "@" in text:  # a login, and no scheme by which to know it for one
+            found = Found(f"***@{address_of(text)}", hidden=found.hidden)
+        hint = near
+        if not hint and "rtsp" in schemes and not found.hidden and (address := address_of(text)):
+            hint = f" Write 'rtsp://{address}/…', with the path of its stream, if a network camera is meant"
+        return f"found {found}; {self._source_forms()} is allowed{'.' if hint else ''}{hint}"
 
     def _source_forms(self) -> str:
         schemes = sorted({scheme for source in self._registry.sources.values() for scheme in source.schemes})
@@ -101,19 +114,29 @@ class Choices:
         plugin = self._registry.of(kind).get(use)
         if plugin is None:
             named = entry.get("use") is not None
-            self._checker.problem((*path, "use") if named else path, self._no_plugin(kind, use))
+            fit = "" if named else self._with_use(kind, entry, type(ours))
+            self._checker.problem((*path, "use") if named else path, self._no_plugin(kind, use, fit))
             return None
         our_keys = keys_of(type(ours))
         own = {key: value for key, value in entry.items() if key not in our_keys} | _shared(plugin.Config, ours)
         return self._choice(use, plugin, lambda: self._checker.validate(plugin.Config, own, path, our_keys), path)
 
-    def _no_plugin(self, kind: str, use: str) -> str:
+    def _with_use(self, kind: str, entry: Mapping[str, Any], ours: type[BaseModel]) -> str:
+        """For an entry that is named after no plugin: the one plugin that its options fit, where there is one."""
+        own = {key: value for key, value in entry.items() if key not in keys_of(ours)}
+        plugins = self._registry.of(kind)
+        fitting = [name for name, plugin in plugins.items() if own and _fits(plugin.Config, own, self._checker.context)]
+        return f" Say which with 'use: {fitting[0]}'" if len(fitting) == 1 else " Say which with 'use:'"
+
+    def _no_plugin(self, kind: str, use: str, otherwise: str) -> str:
         if reason := self._registry.failures.get((kind, use)):
             return f"the {kind} plugin '{use}' could not be loaded: {reason}"
         if self._registry.empty:
             return NOTHING_INSTALLED
         known = sorted(self._registry.of(kind))
-        near = did_you_mean(use, known)
+        near = did_you_mean(use, known) or otherwise
+        if misnamed := self._registry.misnamed(kind):
+            near = f" {misnamed[closest(use, misnamed) or next(iter(misnamed))]}"
         return f"there is no {kind} plugin {quoted(use)}; there {'are' if len(known) != 1 else 'is'} " + (
             f"{listed(known, 'and')}.{near}" if known else "none"
         )
@@ -129,6 +152,30 @@ class Choices:
             self._checker.problem(path, f"the plugin {use} failed while it checked its options: {_told(error)}")
             return None
         return PluginChoice(use, plugin, options) if options else None
+
+
+def _fits(config: type[PluginConfig], options: Mapping[str, Any], context: Mapping[str, Any]) -> bool:
+    try:
+        config.model_validate(options, context=dict(context))
+    except Exception:  # noqa: BLE001 (a plugin's own validators; this only looks for a hint)
+        return False
+    return True
+
+
+def not_yet(text: str, word: str) -> str | None:
+    """What is said of the cameras that people have and this version can't read."""
+    if word in ("http", "https"):
+        return "cameras that speak HTTP are not in this version yet; most of them have an rtsp:// address too"
+    if word in ("usb", "v4l2") or text.startswith("/dev/video"):
+        return "USB cameras are not in this version yet"
+    return None
+
+
+def address_of(text: str) -> str | None:
+    """The host and port that a text without a scheme begins with, without a login before it."""
+    login, at, rest = text.rpartition("@")
+    found = _ADDRESS.match(rest)
+    return found[0] if found and (at or not _FILE.search(rest)) and "://" not in login else None
 
 
 def _shared(config: type[PluginConfig], ours: BaseModel) -> dict[str, Any]:

@@ -16,13 +16,16 @@ from pydantic_settings import (
     SettingsConfigDict,
 )
 
-from agent.config.faults import ENVIRONMENT, Fault, Path_, did_you_mean
+from agent.config.faults import ENVIRONMENT, Fault, Path_, did_you_mean, listed
+from agent.config.sentences import quoted
 
 PREFIX = "CAMSCRIBE_"
 BETWEEN = "__"
+LOG_LEVEL = "CAMSCRIBE_LOG_LEVEL"
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 OTHER_VARIABLES: Mapping[str, str] = {
     "CAMSCRIBE_CONFIG": "Where the config file is, unless --config says it.",
-    "CAMSCRIBE_LOG_LEVEL": "DEBUG, INFO (the default), WARNING or ERROR.",
+    LOG_LEVEL: "DEBUG, INFO (the default), WARNING or ERROR.",
 }
 """Variables of ours that say nothing about the config's keys. Any other that begins with the prefix must name a key."""
 
@@ -72,7 +75,10 @@ def layer(data: Any, environ: Mapping[str, str]) -> Layered:
     """Never raises: variables that fit nowhere are ``faults``."""
     result = Layered(data)
     ours = {}
-    for name in environ:
+    for name, value in environ.items():
+        if name.upper() == LOG_LEVEL and value.upper() not in LEVELS:
+            wrong = f"found {quoted(value)}; {listed(LEVELS)} is allowed"
+            result.faults.append(Fault(ENVIRONMENT, None, name, wrong))
         if name.upper().startswith(PREFIX) and name.upper() not in OTHER_VARIABLES:
             path = tuple(name[len(PREFIX) :].lower().split(BETWEEN))
             if message := _misfit(path):

@@ -17,6 +17,15 @@ from agent.config.sentences import Found
 from agent.config.shapes import keys_of
 from agent.registry import Registry
 
+_INSTEAD_OF_A_LIST = {
+    "cameras": "found a list; a mapping is allowed. Instead of '- name: front_door' write 'front_door:', and below it, "
+    "indented, 'source: rtsp://…' and the rest",
+    "captioners": "found a list; a mapping is allowed. Instead of '- name: second' write 'second:', and its options "
+    "below it, indented",
+    "outputs": "found a list; a mapping is allowed. Instead of '- use: mqtt' write 'mqtt:', and its options below it, "
+    "indented",
+}
+
 
 @dataclass
 class Read:
@@ -81,6 +90,10 @@ class Reader:
     def _document(self, data: dict[str, Any]) -> grammar.Document | None:
         if data.get("web") == "false":  # the environment gives texts only
             data = {**data, "web": False}
+        for section in ("cameras", "captioners", "outputs"):
+            if isinstance(data.get(section), list | tuple):
+                self._checker.problem((section,), _INSTEAD_OF_A_LIST[section])
+                data = {**data, section: {"": {}}}
         if data.get("cameras", {}) == {}:
             example = "'cameras: {front_door: {source: rtsp://…, every: 30s}}'"
             self._checker.problem(("cameras",), f"there is no camera: add one, such as {example}")

@@ -15,7 +15,7 @@ from agent.units import DURATION_ALLOWED, duration_text, parse_duration, parse_s
 
 _SECRET_NAME = re.compile(r"pass|pwd|secret|token(?!s)|credential|auth|key$", re.IGNORECASE)
 _USER_PART = re.compile(r"(?<=://).*@", re.DOTALL)
-_BEHIND_HOST = re.compile(r"(://[^/?#]*).+", re.DOTALL)
+_BEHIND_HOST = re.compile(r"(://[^/?#]*)[/?#].*", re.DOTALL)
 
 _ALLOWED = {
     "bool": "true or false",

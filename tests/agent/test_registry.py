@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.config import ConfigFaults, load
+from agent.config import ConfigFaults, load, parse
 from agent.errors import Misconfigured
 from agent.plugin import Captioner, Output, Source
 from agent.registry import Registry
@@ -129,6 +129,13 @@ def test_a_file_name_that_config_yaml_could_not_name_is_refused(folder: Path, na
     registry = _put(folder, **{name: OUTPUT})
     assert name not in registry.outputs
     assert "lower case letters" in registry.failures["output", name]
+
+
+def test_a_file_with_no_plugins_name_is_pointed_at_where_the_plugin_is_missed(folder: Path) -> None:
+    registry = _put(folder, **{"my-ntfy": OUTPUT})
+    config = {"cameras": {"door": {"source": "demo"}}, "outputs": {"my_ntfy": {}}}
+    with pytest.raises(ConfigFaults, match=r"no output plugin 'my_ntfy'.*my-ntfy\.py: .*: rename it to my_ntfy\.py"):
+        parse(config, folder=folder, environ={"HOME": str(folder)}, discover=lambda _: registry)
 
 
 def test_a_name_that_is_taken_twice_is_used_by_neither(folder: Path) -> None:

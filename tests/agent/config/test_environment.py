@@ -88,7 +88,7 @@ def test_it_mends_what_is_wrong_in_the_file_and_only_that(file: Path) -> None:
 
 
 def test_our_other_variables_are_no_keys(file: Path) -> None:
-    assert _load(file, CAMSCRIBE_CONFIG="x", CAMSCRIBE_LOG_LEVEL="DEBUG", CAMSCRIBER="y")
+    assert _load(file, CAMSCRIBE_CONFIG="x", CAMSCRIBE_LOG_LEVEL="debug", CAMSCRIBER="y")
 
 
 @pytest.mark.parametrize(
@@ -102,6 +102,8 @@ def test_our_other_variables_are_no_keys(file: Path) -> None:
             "camscribe has no such variable: it names no key of config.yaml",
         ),
         ("CAMSCRIBE_LOG_LEVL", "x", "no key of config.yaml. Did you mean 'CAMSCRIBE_LOG_LEVEL'?"),
+        ("CAMSCRIBE_LOG_LEVEL", "loud", "found 'loud'; DEBUG, INFO, WARNING or ERROR is allowed"),
+        ("CAMSCRIBE_LOG_LEVEL", "", "found ''; DEBUG, INFO, WARNING or ERROR is allowed"),
         ("CAMSCRIBE_", "x", "this is no key"),
         ("CAMSCRIBE_CAMERAS__FRONT_DOOR____EVERY", "x", "this is no key"),
         ("CAMSCRIBE_CAMERAS__FRONT_DOOR__", "x", "this is no key"),
