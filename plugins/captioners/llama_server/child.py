@@ -17,6 +17,9 @@ from plugins.captioners.llama_server.binary import how_it_ended
 
 KEPT_LINES = 200
 LONGEST_LINE = 2000
+LAST_LINES = 3
+_CHATTER = ("print_timing", "slot release", "launch_slot")
+"""llama.cpp's lines about each caption's time, which look like a fault to who doesn't know them."""
 GRACE = 5.0
 """Seconds between TERM and KILL."""
 _SLACK = 2.0
@@ -60,11 +63,13 @@ class Child:
         with suppress(TimeoutError):
             await asyncio.wait_for(asyncio.shield(self._drained), 1)
         assert self._code is not None
-        return how_it_ended(self._code) + self.last_words()
+        killed = self._code == -signal.SIGKILL  # from outside: what it said before has nothing to do with it
+        return how_it_ended(self._code) + ("" if killed else self.last_words())
 
     def last_words(self) -> str:
-        lines = [line for line in list(self._lines)[-6:] if line]
-        return f" Its last words: {' | '.join(lines)[-700:]}" if lines else " It said nothing."
+        telling = [line for line in self._lines if not any(word in line for word in _CHATTER)]
+        words = " | ".join(telling[-LAST_LINES:])
+        return f" Its last words: {words[-700:]}." if words else " It said nothing."
 
     async def stop(self) -> None:
         """TERM, a grace period, KILL. Safe to call again, and after its end."""

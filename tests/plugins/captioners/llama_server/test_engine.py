@@ -98,7 +98,11 @@ async def test_runtime_folder_with_too_long_a_path_is_said(captioner: Callable[.
         ),
         (Behaviour(say=["loading"], dies=-signal.SIGILL), "illegal instruction: it is built for another processor"),
         (Behaviour(dies=-signal.SIGABRT), r"crashed \(SIGABRT\). It said nothing"),
-        (Behaviour(dies=-signal.SIGKILL), "memory ran out"),
+        (Behaviour(say=["loading"], dies=-signal.SIGKILL), r"memory ran out\.\)"),
+        (
+            Behaviour(say=["1", "2", "3", "4", "slot print_timing: id 0", "slot release: id 0"], dies=3),
+            r"status 3\. Its last words: 2 \| 3 \| 4\.\)",
+        ),
     ],
 )
 async def test_death_at_the_start_is_told_with_the_last_words(
