@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Callable
+from difflib import get_close_matches
 from functools import cached_property
 from ipaddress import ip_address
 from pathlib import Path
@@ -69,7 +70,9 @@ class LlamaServerConfig(PluginConfig):
     @classmethod
     def _known_preset(cls, name: str | None) -> str | None:
         if name is not None and name not in PRESETS:
-            raise ValueError(f"there is no preset '{name}'; there are {', '.join(PRESETS)}")
+            near = get_close_matches(name.lower()[:100], PRESETS, n=1)
+            hint = f". Did you mean '{near[0]}'?" if near else ""
+            raise ValueError(f"there is no preset '{name}'; there are {', '.join(PRESETS)}{hint}")
         return name
 
     @field_validator("hf")

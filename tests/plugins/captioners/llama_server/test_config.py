@@ -94,6 +94,7 @@ def test_a_repository_that_a_preset_knows_keeps_its_picture():
 @pytest.mark.parametrize(
     ("config", "words"),
     [
+        ({"preset": "tinny"}, "lfm2.5-vl-1.6b, tiny. Did you mean 'tiny'?"),
         ({"preset": "smolvlm"}, "there is no preset 'smolvlm'; there are smolvlm-500m"),
         ({"preset": "tiny", "hf": "a/b"}, "preset and hf each name a model"),
         ({"hf": "no-owner"}, "write owner/repo"),
