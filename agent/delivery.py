@@ -155,7 +155,9 @@ class Courier:
     def _unavailable(self, error: BaseException) -> float:
         self._counters.add("output_failures_total", output=self.name)
         self.problem = _reason(error)
-        self._outage.begins(f"{self.problem}; trying again until it works")
+        level = logging.ERROR if getattr(error, "act", False) else logging.WARNING
+        again = " Trying again until it works" if self.problem.endswith("?") else "; trying again until it works"
+        self._outage.begins(f"{self.problem}{again}", level)
         asked = getattr(error, "retry_after", None) or 0.0
         return max(self._next_pause(), min(asked, LONGEST_RETRY_AFTER))
 

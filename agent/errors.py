@@ -91,12 +91,14 @@ class CaptionUnavailable(Unavailable):
 class OutputUnavailable(Unavailable):
     """An output's target can't be reached; the observation is offered again later.
 
-    ``retry_after``: seconds the target asked to be left alone, or None.
+    ``retry_after``: seconds the target asked to be left alone, or None. ``act``: time alone won't mend it, so somebody
+    must do what the reason says; the log calls it an ERROR.
     """
 
-    def __init__(self, reason: str, retry_after: float | None = None) -> None:
+    def __init__(self, reason: str, retry_after: float | None = None, *, act: bool = False) -> None:
         super().__init__(reason)
         self.retry_after = retry_after
+        self.act = act
 
 
 class JournalUnavailable(Unavailable, OSError):

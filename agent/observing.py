@@ -157,7 +157,9 @@ class Observer:
             self._failing[camera.id] = (kind, before[1], before[2] + 1)
             return False
         if before is None or before[0] != kind:
-            self._log.warning("%s: no caption (%s): %s", camera.id, kind.value, message)
+            # A refused password is for somebody to mend; the rest may come back by itself.
+            level = logging.ERROR if kind is Failure.UNAUTHORIZED else logging.WARNING
+            self._log.log(level, "%s: no caption (%s): %s", camera.id, kind.value, message)
         else:
             self._log.warning("%s: still no caption (%s; %d more since): %s", camera.id, kind.value, before[2], message)
         self._failing[camera.id] = (kind, now, 0)

@@ -65,16 +65,19 @@ class Outage:
         self.since: Moment | None = None
         self.affected = 0
 
-    def begins(self, reason: str) -> None:
-        """It failed (again): a warning the first time, then only counted."""
+    def begins(self, reason: str, level: int | None = None) -> None:
+        """It failed (again): said the first time, then only counted. ``level``: for this reason another than usual."""
+        level = self._level if level is None else level
         self.affected += 1
         if self.since is None:
             self.since = self._clock.now()
             self._said = {reason}
-            self._log.log(self._level, "%s: %s", self._what, reason)
+            self._log.log(level, "%s: %s", self._what, reason)
         elif reason not in self._said and len(self._said) < REASONS_SAID:
             self._said.add(reason)
-            self._log.info("%s: still not, but for another reason: %s", self._what, reason)
+            # An outage may turn into one that somebody must mend, such as a broker that comes back with another login.
+            level = level if level > self._level else logging.INFO
+            self._log.log(level, "%s: still not, but for another reason: %s", self._what, reason)
         self.reason = reason
 
     def ends(self) -> None:

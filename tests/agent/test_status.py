@@ -73,6 +73,15 @@ async def test_another_reason_is_said_but_not_forever(caplog):
     assert outage.reason == "port 49 is closed"
 
 
+async def test_what_somebody_must_mend_is_an_error_once_even_in_an_outage_that_began_otherwise(caplog):
+    caplog.set_level(logging.INFO)
+    outage = Outage("Output mqtt", logging.getLogger("test"), FakeClock())
+    outage.begins("gone")
+    for _ in range(5):
+        outage.begins("wrong password", logging.ERROR)
+    assert [record.levelname for record in caplog.records] == ["WARNING", "ERROR"]
+
+
 @pytest.mark.parametrize(
     ("seconds", "text"),
     [(0.2, "0 s"), (59.4, "59 s"), (60, "1 min"), (185, "3 min 5 s"), (3720, "1 h 2 min"), (273_600, "3 d 4 h")],
