@@ -83,7 +83,10 @@ class MqttConfig(PluginConfig):
         except ValueError:
             known = False
         if not known:
-            raise ValueError("mqtt://host:port, mqtts://, ws:// or wss://; user:password@ goes before the host")
+            raise ValueError(
+                "found a text that is not shown; mqtt://host:port, mqtts://, ws:// or wss:// is allowed, "
+                "and user:password@ before the host"
+            )
         if parts.query or parts.fragment or (parts.path.strip("/") and parts.scheme.startswith("mqtt")):
             raise ValueError("nothing may follow the host and port (a path only with ws:// and wss://)")
         return url

@@ -10,6 +10,7 @@ from agent.plugin import OutputUnavailable
 from plugins.outputs.mqtt.config import Address, MqttConfig
 from plugins.outputs.mqtt.link import Refused
 from plugins.outputs.tls import FIX_FIRST, distrust
+from plugins.outputs.unreachable import why
 
 UNAVAILABLE = (MqttError, OSError, TimeoutError)
 
@@ -28,11 +29,13 @@ def explain(error: BaseException, config: MqttConfig) -> OutputUnavailable:
     """The sentence for one of ``UNAVAILABLE``."""
     broker = f"The MQTT broker at {config.address}"
     if what := _to_be_changed(error, config):
-        return OutputUnavailable(f"{broker} {what}.", FIX_FIRST)
+        return OutputUnavailable(f"{broker} {what}.", FIX_FIRST, act=True)
     if isinstance(error, TimeoutError) or str(error) == "Operation timed out":
-        return OutputUnavailable(f"{broker} does not answer.")
+        return OutputUnavailable(f"{broker} does not answer: is it switched on, and address and port right?")
     if str(error) == "Disconnected during message iteration" or _lost(error):
         return OutputUnavailable(f"{broker} closed the connection.")
+    if words := why(error, config.address.host):
+        return OutputUnavailable(f"{broker} {words}")
     return OutputUnavailable(f"{broker} can't be reached: {str(error) or type(error).__name__}.")
 
 

@@ -28,6 +28,9 @@ _OURS = {
 }
 
 
+_HIDDEN = "found a text that is not shown"
+
+
 class HookUrl(SecretUrl):
     """A webhook's path is its key."""
 
@@ -63,7 +66,7 @@ class WebhookConfig(PluginConfig):
         except httpx.InvalidURL:
             good = False
         if not good:
-            raise ValueError("a URL that begins with https:// or http:// and names a host")
+            raise ValueError(f"{_HIDDEN}; a URL that begins with https:// or http:// and names a host is allowed")
         return url
 
     @field_validator("headers")
@@ -90,14 +93,15 @@ class WebhookConfig(PluginConfig):
     @classmethod
     def _content_type_is_one(cls, content_type: str) -> str:
         if not re.fullmatch(rf"{_TOKEN.pattern}/{_TOKEN.pattern}(\s*;[\x20-\x7e]+)?", content_type):
-            raise ValueError("a media type such as application/json or text/plain; charset=utf-8")
+            raise ValueError("a media type such as application/json or 'text/plain; charset=utf-8' is allowed")
         return content_type
 
     @field_validator("secret")
     @classmethod
     def _secret_is_a_key(cls, secret: SecretStr | None) -> SecretStr | None:
         if secret is not None and not _key(secret.get_secret_value()):
-            raise ValueError(f"{PREFIX} and base64 as the receiver shows it, or another text; not an empty one")
+            given = _HIDDEN if secret.get_secret_value() else "found an empty text"
+            raise ValueError(f"{given}; {PREFIX} and base64 as the receiver shows it, or another text is allowed")
         return secret
 
     @model_validator(mode="after")

@@ -14,6 +14,7 @@ import httpx
 
 from agent.plugin import Context, Delivery, ObservationRefused, Output, OutputUnavailable
 from plugins.outputs.tls import FIX_FIRST, distrust
+from plugins.outputs.unreachable import why
 from plugins.outputs.webhook.config import WebhookConfig
 from plugins.outputs.webhook.message import Writer
 from plugins.outputs.webhook.privacy import Mask
@@ -119,9 +120,13 @@ class WebhookOutput(Output[WebhookConfig]):
 
     def _unreachable(self, error: httpx.TransportError) -> OutputUnavailable:
         if mistrust := distrust(error):
-            return OutputUnavailable(f"{self._where} can't be trusted: {mistrust}.", FIX_FIRST)
-        why = self._mask(str(error)).rstrip(".") or type(error).__name__
-        return OutputUnavailable(f"{self._where} can't be reached: {why}.")
+            return OutputUnavailable(f"{self._where} can't be trusted: {mistrust}.", FIX_FIRST, act=True)
+        if isinstance(error, httpx.TimeoutException):
+            return OutputUnavailable(f"{self._where} does not answer: is it switched on, and address and port right?")
+        if words := why(error, self._url.host):
+            return OutputUnavailable(f"{self._where} {words}")
+        said = self._mask(str(error)).rstrip(".") or type(error).__name__
+        return OutputUnavailable(f"{self._where} can't be reached: {said}.")
 
 
 async def _beginning(answer: httpx.Response) -> bytes:

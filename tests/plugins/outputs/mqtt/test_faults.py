@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import ssl
 
 import pytest
@@ -46,6 +47,23 @@ def test_a_reason_behind_the_error_is_found():
 def test_an_outage_is_tried_again_as_the_agent_likes():
     for error in (MqttError("[Errno 111] Connection refused"), TimeoutError(), OSError(5, "Input/output error")):
         assert explain(error, CONFIG).retry_after is None
+
+
+@pytest.mark.parametrize(
+    ("error", "says"),
+    [
+        (MqttError("[Errno 111] Connection refused"), "refuses connections: is it switched on, and the port right?"),
+        (MqttError("[Errno -2] Name or service not known"), "no machine has the name 10.0.0.5"),
+        (ConnectionRefusedError(errno.ECONNREFUSED, "no"), "refuses connections"),
+        (OSError(errno.EHOSTUNREACH, "No route to host"), "is it switched on, and the address right?"),
+        (TimeoutError(), "does not answer: is it switched on"),
+    ],
+)
+def test_an_unreachable_broker_is_told_without_numbers(error, says):
+    told = str(explain(error, CONFIG))
+    assert says in told
+    assert "Errno" not in told
+    assert not explain(error, CONFIG).act
 
 
 def test_mistrust_is_found_behind_aiomqtts_words():

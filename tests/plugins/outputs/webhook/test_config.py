@@ -15,7 +15,7 @@ URL = {"url": "https://example.org/marker-s3cret"}
     [
         ({}, "Field required"),
         ({"url": "ftp://marker-s3cret"}, "begins with https:// or http://"),
-        ({"url": "https://"}, "begins with https:// or http://"),
+        ({"url": "https://"}, "found a text that is not shown; a URL that begins with https:// or http://"),
         ({"url": "example.org/marker-s3cret"}, "begins with https:// or http://"),
         ({**URL, "method": "GET"}, "'POST', 'PUT' or 'PATCH'"),
         ({**URL, "headers": {"X Y": "marker-s3cret"}}, "'X Y' can't be a header's name"),
@@ -31,7 +31,7 @@ URL = {"url": "https://example.org/marker-s3cret"}
         ({**URL, "content_type": "text/plain"}, "needs a body of its own"),
         ({**URL, "content_type": "text", "body": "x"}, "a media type such as"),
         ({**URL, "content_type": "text/plain\r\nX: y", "body": "x"}, "a media type such as"),
-        ({**URL, "secret": ""}, "not an empty one"),
+        ({**URL, "secret": ""}, "found an empty text; whsec_ and base64"),
         ({**URL, "secret": "whsec_marker-s3cret!"}, "whsec_ and base64"),
         ({**URL, "secret": "whsec_"}, "whsec_ and base64"),
         ({**URL, "secret": "x", "picture": "multipart"}, "can't be signed"),
