@@ -22,6 +22,7 @@ _SCHEME = re.compile(r"([a-z][a-z0-9+.-]*)(:|$)", re.IGNORECASE)
 _ADDRESS = re.compile(
     r"([0-9]{1,3}(\.[0-9]{1,3}){3}|[a-z0-9-]+(\.[a-z0-9-]+)+|[a-z0-9-]+(?=:[0-9]))(:[0-9]+)?(?=/|$)", re.IGNORECASE
 )
+_SAY_WHICH = " Say which with 'use:'"
 _FILE = re.compile(r"^[^/]*\.(mp4|mkv|avi|mov|webm|ts|jpe?g|png|webp|ya?ml)$", re.IGNORECASE)
 
 
@@ -126,7 +127,7 @@ class Choices:
         own = {key: value for key, value in entry.items() if key not in keys_of(ours)}
         plugins = self._registry.of(kind)
         fitting = [name for name, plugin in plugins.items() if own and _fits(plugin.Config, own, self._checker.context)]
-        return f" Say which with 'use: {fitting[0]}'" if len(fitting) == 1 else " Say which with 'use:'"
+        return f" Say which with 'use: {fitting[0]}'" if len(fitting) == 1 else _SAY_WHICH
 
     def _no_plugin(self, kind: str, use: str, otherwise: str) -> str:
         if reason := self._registry.failures.get((kind, use)):
@@ -134,9 +135,9 @@ class Choices:
         if self._registry.empty:
             return NOTHING_INSTALLED
         known = sorted(self._registry.of(kind))
-        near = did_you_mean(use, known) or otherwise
-        if misnamed := self._registry.misnamed(kind):
-            near = f" {misnamed[closest(use, misnamed) or next(iter(misnamed))]}"
+        misnamed = self._registry.misnamed(kind)
+        meant = closest(use, misnamed) or (next(iter(misnamed), None) if otherwise in ("", _SAY_WHICH) else None)
+        near = did_you_mean(use, known) or (f" {misnamed[meant]}" if meant else otherwise)
         return f"there is no {kind} plugin {quoted(use)}; there {'are' if len(known) != 1 else 'is'} " + (
             f"{listed(known, 'and')}.{near}" if known else "none"
         )
