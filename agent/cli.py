@@ -119,8 +119,6 @@ def run(config: ConfigOption = None, verbose: VerboseOption = False) -> None:
                 await asyncio.sleep(LOCK_PAUSE)
 
     level = os.environ.get("CAMSCRIBE_LOG_LEVEL", "INFO").upper()
-    if level not in logging.getLevelNamesMapping():
-        _stop(f"CAMSCRIBE_LOG_LEVEL is {level!r}: write DEBUG, INFO, WARNING or ERROR.")
     raise typer.Exit(_serve(settings, service, level="DEBUG" if verbose else level))
 
 

@@ -96,7 +96,7 @@ def _told_by_service(status: dict[str, Any]) -> list[Finding]:
         Finding("service", True, f"camscribe {status['version']} is running"),
         Finding("engine", not engine.startswith(("failed", "unknown")), engine),
         *(
-            Finding(f"camera {id_}", bool(camera["online"]), camera["problem"] or camera["state"])
+            Finding(f"camera {id_}", camera["online"] and not camera["problem"], camera["problem"] or camera["state"])
             for id_, camera in status["cameras"].items()
         ),
         *(

@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
+from typing import Any
 
 import uuid6
 
@@ -95,24 +96,18 @@ class Observer:
         sent: Picture,
         view: ModelView,
     ) -> None:
-        now = self._clock.now()
-        text = finish_sentence(caption.text) if caption.truncated else caption.text
-        taken = timing.taken
-        spent = latency(timing, caption, now.monotonic)
-        observation = Observation(
-            id=str(uuid6.uuid7()),
-            camera=camera.id,
-            reason=look.reason,
-            taken_at=taken.wall,
-            finished_at=taken.wall + timedelta(milliseconds=spent.total),
-            caption=text,
+        now = self._clock.now().monotonic
+        observation = _observation(
+            camera,
+            look,
+            timing.taken,
+            latency(timing, caption, now),
+            shown,
+            caption=finish_sentence(caption.text) if caption.truncated else caption.text,
             truncated=caption.truncated,
             captioner=captioner,
             model=caption.model,
-            prompt=look.prompt,
             tokens=caption.tokens,
-            latency_ms=spent,
-            picture=PictureFacts(width=shown.width, height=shown.height, sha256=shown.sha256),
             sent=SentFacts(width=sent.width, height=sent.height, geometry=view.geometry, sha256=sent.sha256),
         )
         self._recovered(camera)
@@ -128,22 +123,12 @@ class Observer:
         shown: Picture | None = None,
     ) -> None:
         """The look came to nothing. With ``timing`` and ``shown`` where there was a frame but no caption."""
-        now = self._clock.now()
+        now = self._clock.now().monotonic
         self._counters.add("looks_failed_total", camera=camera.id, kind=kind.value)
-        taken = timing.taken if timing else look.began
-        spent = latency(timing or Timing(taken, now.monotonic, now.monotonic, now.monotonic), None, now.monotonic)
-        observation = Observation(
-            id=str(uuid6.uuid7()),
-            camera=camera.id,
-            reason=look.reason,
-            taken_at=taken.wall,
-            finished_at=taken.wall + timedelta(milliseconds=spent.total),
-            caption=None,
-            error=LookError(kind=kind, message=message),
-            prompt=look.prompt,
-            latency_ms=spent,
-            picture=PictureFacts(width=shown.width, height=shown.height, sha256=shown.sha256) if shown else None,
-        )
+        timing = timing or Timing(look.began, now, now, now)
+        error = LookError(kind=kind, message=message)
+        spent = latency(timing, None, now)
+        observation = _observation(camera, look, timing.taken, spent, shown, caption=None, error=error)
         if self._worth_telling(camera, kind, message) or look.answer is not None:
             await self._tell(camera, look, observation, shown.jpeg if shown else None)
         else:
@@ -181,3 +166,20 @@ class Observer:
         self._told(observation)
         if look.answer is not None and not look.answer.done():
             look.answer.set_result(observation)
+
+
+def _observation(
+    camera: Camera, look: Look, taken: Moment, spent: Latency, shown: Picture | None, **outcome: Any
+) -> Observation:
+    """What every look has in common, good or failed, and its outcome."""
+    return Observation(
+        id=str(uuid6.uuid7()),
+        camera=camera.id,
+        reason=look.reason,
+        taken_at=taken.wall,
+        finished_at=taken.wall + timedelta(milliseconds=spent.total),
+        prompt=look.prompt,
+        latency_ms=spent,
+        picture=PictureFacts(width=shown.width, height=shown.height, sha256=shown.sha256) if shown else None,
+        **outcome,
+    )
