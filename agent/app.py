@@ -6,7 +6,7 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from importlib.metadata import version
 from typing import Any, TypeVar
@@ -55,7 +55,6 @@ class App:
         self._clock = clock or SystemClock()
         self._counters = Counters()
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="pictures")
-        self._runtime = runtime_folder(config.data_dir)
         self._captioners: dict[str, Captioner[Any]] = {}
         self._queues = {name: FrameQueue(self._counters) for name in config.captioners}
         self._talkers: list[Courier] = []
@@ -102,8 +101,13 @@ class App:
         """Journal, captioners and cameras, running; stopped in reverse when the block ends."""
         config = self._config
         wanted = {only: config.cameras[only]} if only else config.cameras
-        journal = await Journal.open(config.data_dir, clock=self._clock, counters=self._counters)
-        try:
+        async with AsyncExitStack() as last:
+            last.callback(self._pool.shutdown, wait=False, cancel_futures=True)
+            journal = await Journal.open(config.data_dir, clock=self._clock, counters=self._counters)
+            last.push_async_callback(journal.close)
+            # Under the journal's lock: the folder is the data_dir's, and may have been another run's until now.
+            self._runtime = await asyncio.to_thread(runtime_folder, config.data_dir)
+            last.push_async_callback(asyncio.to_thread, remove_runtime_folder, self._runtime)
             observer = Observer(journal, self._clock, self._counters, told=self._told)
             for settings in wanted.values():
                 self._house.cameras[settings.id] = self._camera(settings, observer)
@@ -123,10 +127,6 @@ class App:
                     if self._leaving:
                         await asyncio.wait(self._leaving, timeout=GOODBYE)
                     await _end([*self._leaving, *engines])
-        finally:
-            await journal.close()
-            self._pool.shutdown(wait=False, cancel_futures=True)
-            await asyncio.to_thread(remove_runtime_folder, self._runtime)
 
     def _start(self, group: asyncio.TaskGroup, part: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
         return group.create_task(forever(part, work, self._clock, self._counters), name=part)
