@@ -6,11 +6,9 @@ import asyncio
 import json
 import logging
 import os
-import signal
 import sys
-import threading
-import time
-from collections.abc import Awaitable, Callable, Coroutine
+from collections.abc import Coroutine
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Annotated, Any, NoReturn
@@ -20,12 +18,13 @@ from rich.console import Console
 
 from agent import control, logs
 from agent import doctor as doctor_
-from agent.app import ASKED_WITHIN, App, CamerasStuck, first_of
+from agent.app import ASKED_WITHIN, App, first_of
 from agent.config import Config, find, json_schema, load
 from agent.demo import Demo
-from agent.errors import CamscribeError, CommandRefused, DataDirBusy, JournalUnavailable, Misconfigured
+from agent.errors import CamscribeError, CommandRefused, DataDirBusy, Misconfigured
 from agent.registry import Registry
 from agent.runtime import control_socket
+from agent.service import LOCK_PATIENCE, LOCK_PAUSE, serve, wait_under_launchd, watch
 from agent.units import parse_duration
 from agent.values import Observation
 
@@ -40,15 +39,6 @@ app = typer.Typer(
 )
 log = logging.getLogger("camscribe")
 
-LAUNCHD_PREFIX = "org.camscribe."
-LAUNCHD_PAUSE = 2.0
-LOCK_PATIENCE = 15.0
-LOCK_PAUSE = 0.5
-END_WITHIN = 9.5
-"""Seconds from SIGTERM to the end, whatever happens: ten are promised."""
-
-Service = Callable[[asyncio.Event, Callable[[], None]], Awaitable[None]]
-"""Runs until the event is set; calls the other when its end begins."""
 
 ConfigOption = Annotated[
     Path | None,
@@ -92,7 +82,7 @@ def demo(
     Example: camscribe demo --for 60s
     """
     show = Demo(_duration(for_), as_json=json_, verbose=verbose)
-    raise typer.Exit(_serve(show.config, show.run, level="DEBUG" if verbose else show.level, as_json=json_))
+    raise typer.Exit(serve(show.config, show.run, level="DEBUG" if verbose else show.level, as_json=json_))
 
 
 @app.command()
@@ -104,22 +94,11 @@ def run(config: ConfigOption = None, verbose: VerboseOption = False) -> None:
     try:
         settings = _load(config)
     except typer.Exit:
-        _wait_under_launchd(config)
+        wait_under_launchd(config)
         raise
 
-    async def service(stop: asyncio.Event, stopping: Callable[[], None]) -> None:
-        give_up = asyncio.get_running_loop().time() + LOCK_PATIENCE
-        while True:
-            try:
-                return await App(settings, stopping=stopping).run(stop)
-            except DataDirBusy as error:  # perhaps a look by itself, which ends soon
-                if stop.is_set() or asyncio.get_running_loop().time() > give_up:
-                    raise
-                log.debug("%s", error)
-                await asyncio.sleep(LOCK_PAUSE)
-
     level = os.environ.get("CAMSCRIBE_LOG_LEVEL", "INFO").upper()
-    raise typer.Exit(_serve(settings, service, level="DEBUG" if verbose else level))
+    raise typer.Exit(serve(settings, partial(watch, settings), level="DEBUG" if verbose else level))
 
 
 @app.command()
@@ -223,19 +202,6 @@ def _load(path: Path | None) -> Config:
         _stop(str(error))
 
 
-def _wait_under_launchd(path: Path | None) -> None:
-    """launchd can't be told not to start us again after exit 2: so stay until the file has changed."""
-    if not os.environ.get("XPC_SERVICE_NAME", "").startswith(LAUNCHD_PREFIX):
-        return
-    try:
-        file = find(path, os.environ)
-        before = file.stat().st_mtime_ns
-        while file.stat().st_mtime_ns == before:
-            time.sleep(LAUNCHD_PAUSE)
-    except (Misconfigured, OSError):  # there is no file: launchd's own pause between starts has to do
-        return
-
-
 def _stop(message: str, code: int = 2) -> NoReturn:
     print(message, file=sys.stderr)
     raise typer.Exit(code)
@@ -251,47 +217,6 @@ def _run(work: Coroutine[Any, Any, Any]) -> Any:
         _stop(str(known), 2 if isinstance(known, Misconfigured) else 1)
     except KeyboardInterrupt:
         raise typer.Exit(1) from None
-
-
-def _serve(settings: Config, service: Service, *, level: str, as_json: bool = False) -> int:
-    """Run a service until a signal; the exit status tells the truth: 0 asked to stop, 1 crash, 2 config."""
-    logs.configure(level, as_json=as_json, secrets=settings.secrets)
-
-    async def serve() -> None:
-        stop = asyncio.Event()
-        loop = asyncio.get_running_loop()
-
-        def end_for_certain() -> None:
-            """A part that won't end (a plugin that swallows its cancelling) must not keep the process from its end."""
-            timer = threading.Timer(END_WITHIN, _leave, [0 if stop.is_set() else 1])
-            timer.daemon = True
-            timer.start()
-
-        for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
-        await service(stop, end_for_certain)
-
-    try:
-        asyncio.run(serve())
-    except Exception as error:  # noqa: BLE001 (whatever ends the service, the exit status and the log say it)
-        return _ended(error)
-    return 0
-
-
-def _leave(status: int) -> None:
-    log.critical("a part of camscribe did not end within %g s of being told to; leaving without it", END_WITHIN)
-    logging.shutdown()
-    os._exit(status)
-
-
-def _ended(error: Exception) -> int:
-    """Say why the service ended by itself; its exit status."""
-    for kind, status in ((Misconfigured, 2), (JournalUnavailable, 1), (DataDirBusy, 1), (CamerasStuck, 1)):
-        if found := first_of(error, kind):
-            log.error("%s", found)
-            return status
-    log.critical("camscribe crashed: a bug", exc_info=error)
-    return 1
 
 
 def _duration(text: str | None) -> float | None:

@@ -1,0 +1,98 @@
+"""The service as a process: signals, the exit status, the end for certain, and what a supervisor needs besides."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import signal
+import threading
+import time
+from collections.abc import Awaitable, Callable
+from pathlib import Path
+
+from agent import logs
+from agent.app import App, CamerasStuck, first_of
+from agent.config import Config, find
+from agent.errors import DataDirBusy, JournalUnavailable, Misconfigured
+
+log = logging.getLogger("camscribe")
+
+LAUNCHD_PREFIX = "org.camscribe."
+LAUNCHD_PAUSE = 2.0
+LOCK_PATIENCE = 15.0
+LOCK_PAUSE = 0.5
+END_WITHIN = 9.5
+"""Seconds from SIGTERM to the end, whatever happens: ten are promised."""
+
+Service = Callable[[asyncio.Event, Callable[[], None]], Awaitable[None]]
+"""Runs until the event is set; calls the other when its end begins."""
+
+
+async def watch(settings: Config, stop: asyncio.Event, stopping: Callable[[], None]) -> None:
+    """The whole service. Waits a while where the data_dir is held: perhaps by a look by itself, which ends soon."""
+    loop = asyncio.get_running_loop()
+    began = loop.time()
+    while True:
+        try:
+            return await App(settings, stopping=stopping).run(stop)
+        except DataDirBusy as error:
+            if stop.is_set() or loop.time() - began > LOCK_PATIENCE:
+                raise
+            if loop.time() - began < LOCK_PAUSE:
+                log.info("%s Waiting up to %g s for it to end.", error, LOCK_PATIENCE)
+            await asyncio.sleep(LOCK_PAUSE)
+
+
+def serve(settings: Config, service: Service, *, level: str, as_json: bool = False) -> int:
+    """Run a service until a signal; the exit status tells the truth: 0 asked to stop, 1 crash, 2 config."""
+    logs.configure(level, as_json=as_json, secrets=settings.secrets)
+
+    async def until_told() -> None:
+        stop = asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def end_for_certain() -> None:
+            """A part that won't end (a plugin that swallows its cancelling) must not keep the process from its end."""
+            timer = threading.Timer(END_WITHIN, _leave, [0 if stop.is_set() else 1])
+            timer.daemon = True
+            timer.start()
+
+        for number in (signal.SIGTERM, signal.SIGINT):
+            loop.add_signal_handler(number, stop.set)
+        await service(stop, end_for_certain)
+
+    try:
+        asyncio.run(until_told())
+    except Exception as error:  # noqa: BLE001 (whatever ends the service, the exit status and the log say it)
+        return _ended(error)
+    return 0
+
+
+def _leave(status: int) -> None:
+    log.critical("a part of camscribe did not end within %g s of being told to; leaving without it", END_WITHIN)
+    logging.shutdown()
+    os._exit(status)
+
+
+def _ended(error: Exception) -> int:
+    """Say why the service ended by itself; its exit status."""
+    for kind, status in ((Misconfigured, 2), (JournalUnavailable, 1), (DataDirBusy, 1), (CamerasStuck, 1)):
+        if found := first_of(error, kind):
+            log.error("%s", found)
+            return status
+    log.critical("camscribe crashed: a bug", exc_info=error)
+    return 1
+
+
+def wait_under_launchd(path: Path | None) -> None:
+    """launchd can't be told not to start us again after exit 2: so stay until the file has changed."""
+    if not os.environ.get("XPC_SERVICE_NAME", "").startswith(LAUNCHD_PREFIX):
+        return
+    try:
+        file = find(path, os.environ)
+        before = file.stat().st_mtime_ns
+        while file.stat().st_mtime_ns == before:
+            time.sleep(LAUNCHD_PAUSE)
+    except (Misconfigured, OSError):  # there is no file: launchd's own pause between starts has to do
+        return
