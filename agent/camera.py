@@ -19,8 +19,8 @@ from agent.values import CameraState, Frame, Moment, Observation, Reason
 
 MOST_ASKED = 8
 """Looks with different prompts that may be under way at one camera; more are refused, so that nothing grows."""
-GRACE = 0.5
-"""Seconds a source may overrun its timeout before it is cancelled."""
+KEPT_BACK = 0.25
+"""Seconds of the camera's timeout, at most a tenth of it, that a source does not get: the look must end in time."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -138,8 +138,9 @@ class Camera:
     async def _take(self) -> Frame:
         timeout = self.settings.timeout
         try:
-            async with asyncio.timeout(timeout + GRACE):
-                frame = await self.source.take(timeout)
+            kept_back = min(KEPT_BACK, timeout / 10)
+            async with asyncio.timeout(timeout - kept_back / 2):
+                frame = await self.source.take(timeout - kept_back)
         except FrameUnavailable:
             raise
         except TimeoutError:
