@@ -180,6 +180,14 @@ class Source(Plugin[C]):
         """The options that the short form (``source: rtsp://…``) stands for; a URL by default."""
         return {"url": text}
 
+    @classmethod
+    def attached(cls) -> Mapping[str, str]:
+        """The cameras plugged into this machine: what to write as ``source:``, and the device's own name for each.
+
+        For ``camscribe doctor``. Blocks; opens no camera.
+        """
+        return {}
+
     async def run(self) -> None:
         """Keep the connection, where there is one. Started once, cancelled at the end; returning early is fine.
 

@@ -87,8 +87,8 @@ class Choices:
         schemes = [scheme for source in self._registry.sources.values() for scheme in source.schemes]
         near = did_you_mean(word, schemes) if word else ""
         found = self._checker.found(text, path)
-        if (told := not_yet(text, word)) and word not in schemes:
-            return f"found {found}; {told}. {self._source_forms().capitalize()} is allowed"
+        if "usb" in schemes and text.startswith("/dev/"):
+            near = f" Write 'usb:{text}'"
         if "://" not in text and "@" in text:  # a login, and no scheme by which to know it for one
             found = Found(f"***@{address_of(text)}", hidden=found.hidden)
         hint = near
@@ -161,15 +161,6 @@ def _fits(config: type[PluginConfig], options: Mapping[str, Any], context: Mappi
     except Exception:  # noqa: BLE001 (a plugin's own validators; this only looks for a hint)
         return False
     return True
-
-
-def not_yet(text: str, word: str) -> str | None:
-    """What is said of the cameras that people have and this version can't read."""
-    if word in ("http", "https"):
-        return "cameras that speak HTTP are not in this version yet; most of them have an rtsp:// address too"
-    if word in ("usb", "v4l2") or text.startswith("/dev/video"):
-        return "USB cameras are not in this version yet"
-    return None
 
 
 def address_of(text: str) -> str | None:

@@ -1,21 +1,14 @@
-"""One picture file: refused before it is decoded where it is too large, turned as its EXIF says, scaled."""
+"""One picture file: read where it is whole and not too large."""
 
 from __future__ import annotations
 
-import io
 from pathlib import Path
-
-import numpy as np
-from PIL import Image, ImageOps
 
 from agent.plugin import Failure, FrameUnavailable, Pixels
 from plugins.sources.file.names import shown
-from plugins.sources.file.shot import fit
+from plugins.sources.still import MOST_BYTES, NotAPicture, decode_still
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
 SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
-MOST_BYTES = 50_000_000
-MOST_PIXELS = 50_000_000
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"BM", b"GIF8", b"II*\0", b"MM\0*")
 
 
@@ -44,25 +37,9 @@ def read_picture(path: Path, long_edge: int) -> Pixels:
     if len(data) != size:
         raise _damaged(path, "is still being written")
     try:
-        return _decode(data, long_edge)
-    except (Image.DecompressionBombError, Image.DecompressionBombWarning, _TooManyPixels) as error:
-        raise _damaged(path, f"has more than {MOST_PIXELS // 1_000_000} megapixels") from error
-    except Exception as error:  # a broken file leads Pillow's readers to raise whatever it leads them to
-        raise _damaged(path, "is not a whole picture; it may be damaged, or still being written") from error
-
-
-class _TooManyPixels(Exception):
-    pass
-
-
-def _decode(data: bytes, long_edge: int) -> Pixels:
-    with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-        if picture.width * picture.height > MOST_PIXELS:
-            raise _TooManyPixels
-        picture.draft("RGB", fit(*picture.size, long_edge))  # a JPEG many times too large is decoded smaller at once
-        ImageOps.exif_transpose(picture, in_place=True)
-        size = fit(*picture.size, long_edge)
-        return np.asarray(picture.convert("RGB").resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0), np.uint8)
+        return decode_still(data, long_edge)
+    except NotAPicture as error:
+        raise _damaged(path, str(error)) from error
 
 
 def _unreadable(path: Path, error: OSError) -> FrameUnavailable:

@@ -24,9 +24,3 @@ class Shot:
     @classmethod
     def now(cls, pixels: Pixels, how: str) -> Shot:
         return cls(pixels, Moment.now(), how)
-
-
-def fit(width: float, height: float, long_edge: int) -> tuple[int, int]:
-    """That size in whole pixels, made smaller where its long edge is over ``long_edge``; never larger."""
-    scale = min(1.0, long_edge / max(width, height))
-    return max(1, round(width * scale)), max(1, round(height * scale))

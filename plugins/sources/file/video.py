@@ -13,7 +13,8 @@ import numpy as np
 
 from agent.plugin import Failure, FrameUnavailable, Moment, Pixels
 from plugins.sources.file.names import shown
-from plugins.sources.file.shot import Pace, Shot, fit
+from plugins.sources.file.shot import Pace, Shot
+from plugins.sources.still import fit
 
 UNSPECIFIED_COLOURS = 2
 ALONE = {"protocol_whitelist": "pipe"}

@@ -22,8 +22,8 @@ from plugins.sources.rtsp.address import Address
 from plugins.sources.rtsp.codec import Codec
 from plugins.sources.rtsp.pace import Pace
 from plugins.sources.rtsp.packets import Coded, Group, KeyInterval, LagMeter
-from plugins.sources.rtsp.threads import hand_to
 from plugins.sources.rtsp.trouble import Trouble
+from plugins.sources.threads import hand_to
 
 T = TypeVar("T")
 

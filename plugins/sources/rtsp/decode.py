@@ -2,12 +2,8 @@
 
 from __future__ import annotations
 
-import asyncio
-import os
-import threading
-from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
 import av
 from av.video.frame import VideoFrame
@@ -15,13 +11,9 @@ from av.video.reformatter import ColorRange, Colorspace
 
 from agent.plugin import Pixels
 from plugins.sources.rtsp.packets import Coded, Group
-from plugins.sources.rtsp.threads import hand_to
-
-T = TypeVar("T")
 
 UNSPECIFIED = 2
 HD = 720
-_slots = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
 
 
 class Damaged(Exception):
@@ -111,32 +103,3 @@ def to_pixels(frame: VideoFrame, shape: Fraction, long_edge: int) -> Pixels:
             threads=1,
         ),
     )
-
-
-def in_thread(name: str, work: Callable[[], T]) -> asyncio.Future[T]:
-    """Run ``work`` in a thread for it alone, at most as many at once as there are processors.
-
-    Not asyncio's executor: its few threads are everybody's, and closing it waits for them.
-    """
-    loop = asyncio.get_running_loop()
-    done: asyncio.Future[T] = loop.create_future()
-
-    def settle(result: T | None, error: BaseException | None) -> None:
-        if done.cancelled():
-            return
-        if error is not None:
-            done.set_exception(error)
-        else:
-            done.set_result(cast("T", result))
-
-    def run() -> None:
-        with _slots:
-            try:
-                result = work()
-            except BaseException as error:  # noqa: BLE001 - it goes to whoever waits
-                hand_to(loop, settle, None, error)
-            else:
-                hand_to(loop, settle, result, None)
-
-    threading.Thread(target=run, name=name, daemon=True).start()
-    return done

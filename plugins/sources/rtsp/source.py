@@ -15,11 +15,12 @@ from plugins.sources.rtsp import trouble
 from plugins.sources.rtsp.address import Address
 from plugins.sources.rtsp.config import RtspConfig
 from plugins.sources.rtsp.connection import Connection, Ending
-from plugins.sources.rtsp.decode import Damaged, GroupDecoder, decode_key_frame, in_thread, to_pixels
+from plugins.sources.rtsp.decode import Damaged, GroupDecoder, decode_key_frame, to_pixels
 from plugins.sources.rtsp.pace import Pace
 from plugins.sources.rtsp.packets import Coded, Group
 from plugins.sources.rtsp.trouble import Trouble
 from plugins.sources.rtsp.wish import Wish
+from plugins.sources.threads import in_thread
 
 
 @dataclass(slots=True)

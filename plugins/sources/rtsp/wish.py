@@ -6,7 +6,7 @@ import asyncio
 
 from agent.plugin import FrameUnavailable
 from plugins.sources.rtsp.packets import Coded, Group
-from plugins.sources.rtsp.threads import hand_to
+from plugins.sources.threads import hand_to
 
 
 class Wish:
