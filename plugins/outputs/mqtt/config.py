@@ -8,7 +8,7 @@ from urllib.parse import unquote, urlsplit
 from pydantic import BeforeValidator, Field, field_validator, model_validator
 
 from agent.plugin import Duration, PluginConfig, SecretStr, SecretUrl, Size
-from plugins.outputs.tls import Tls
+from plugins.tls import Tls
 
 SCHEMES = ("mqtt", "mqtts", "ws", "wss")
 

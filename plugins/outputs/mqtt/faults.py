@@ -9,8 +9,9 @@ from paho.mqtt.reasoncodes import ReasonCode
 from agent.plugin import OutputUnavailable
 from plugins.outputs.mqtt.config import Address, MqttConfig
 from plugins.outputs.mqtt.link import Refused
-from plugins.outputs.tls import FIX_FIRST, distrust
-from plugins.outputs.unreachable import why
+from plugins.outputs.trust import FIX_FIRST
+from plugins.tls import distrust
+from plugins.unreachable import why
 
 UNAVAILABLE = (MqttError, OSError, TimeoutError)
 

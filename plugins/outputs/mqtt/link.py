@@ -23,7 +23,7 @@ from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
 
 from plugins.outputs.mqtt.config import MqttConfig
-from plugins.outputs.tls import Named
+from plugins.tls import Named
 
 HEADER = 64
 """Bytes a message may take beside its topic and payload: lengths, content type, expiry."""

@@ -13,6 +13,7 @@ from plugins.outputs.mqtt.config import MqttConfig
 from plugins.outputs.mqtt.faults import UNAVAILABLE, explain, single
 from plugins.outputs.mqtt.link import Link, Message
 from plugins.outputs.mqtt.session import Memory, Session, Topics
+from plugins.outputs.trust import trust
 
 
 class MqttOutput(Output[MqttConfig]):
@@ -65,7 +66,7 @@ class MqttOutput(Output[MqttConfig]):
 
     async def _link(self, client_id: str) -> Link:
         address, will = self.config.address, Message(self._topics.status, b"offline", retain=True)
-        tls = await asyncio.to_thread(address.tls.context) if address.tls else None
+        tls = await asyncio.to_thread(trust, address.tls) if address.tls else None
         if address.tls and address.tls.insecure:
             self._memory.once(
                 self.log, "insecure", "tls.insecure: anybody on the network can pose as the MQTT broker %s.", address

@@ -12,8 +12,8 @@ import httpx
 from pydantic import field_validator, model_validator
 
 from agent.plugin import PluginConfig, SecretStr, SecretUrl
-from plugins.outputs.tls import Tls
 from plugins.outputs.webhook.template import compiled
+from plugins.tls import Tls
 
 PREFIX = "whsec_"
 _TOKEN = re.compile(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+")

@@ -13,11 +13,12 @@ from importlib.metadata import version
 import httpx
 
 from agent.plugin import Context, Delivery, ObservationRefused, Output, OutputUnavailable
-from plugins.outputs.tls import FIX_FIRST, distrust
-from plugins.outputs.unreachable import why
+from plugins.outputs.trust import FIX_FIRST, trust
 from plugins.outputs.webhook.config import WebhookConfig
 from plugins.outputs.webhook.message import Writer
 from plugins.outputs.webhook.privacy import Mask
+from plugins.tls import distrust
+from plugins.unreachable import why
 
 REDIRECTS = 3
 _ELSEWHERE = (301, 302, 307, 308)
@@ -69,7 +70,7 @@ class WebhookOutput(Output[WebhookConfig]):
         if self.config.tls.insecure and not self._warned:
             self._warned = True
             self.log.warning("tls.insecure: anybody on the network can pose as %s.", self._where)
-        return self.config.tls.context(), f"camscribe/{version('camscribe')}"
+        return trust(self.config.tls), f"camscribe/{version('camscribe')}"
 
     async def _send(self, way: httpx.AsyncBaseTransport, delivery: Delivery, agent: str) -> None:
         url = self._url

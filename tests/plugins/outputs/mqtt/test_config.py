@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from plugins.outputs.mqtt.config import MqttConfig
-from plugins.outputs.tls import Tls
+from plugins.tls import Tls
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ _WORDS = {
 
 def why(error: BaseException, host: str) -> str | None:
     """The end of a sentence that begins with the target; None where nothing better is known than the error's words."""
-    for cause in _causes(error):
+    for cause in causes(error):
         number = cause.errno if isinstance(cause, OSError) else None
         if number is None and (written := _ERRNO.search(str(cause))):
             number = int(written[1])
@@ -30,7 +30,8 @@ def why(error: BaseException, host: str) -> str | None:
     return None
 
 
-def _causes(error: BaseException | None) -> Iterator[BaseException]:
+def causes(error: BaseException | None) -> Iterator[BaseException]:
+    """The exception and all that led to it; both addresses' where a name had two."""
     seen: set[int] = set()
     while error and id(error) not in seen:
         seen.add(id(error))

@@ -1,4 +1,4 @@
-"""How an output checks whom it talks to, and proves who it is: one vocabulary for every output that speaks TLS."""
+"""How a plugin checks whom it talks to, and proves who it is: one vocabulary for all that speak TLS."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from typing import Self
 import certifi
 from pydantic import model_validator
 
-from agent.plugin import ConfigPath, OutputUnavailable, PluginConfig, SecretStr
+from agent.plugin import ConfigPath, PluginConfig, SecretStr
 
-FIX_FIRST = 60.0
-"""Seconds until the next try where somebody has to change something first: a file, a password, an address."""
+
+class UnusableFile(Exception):
+    """A file that the config names can't be used; the sentence says which, and why."""
 
 
 class Tls(PluginConfig):
@@ -39,7 +40,7 @@ class Tls(PluginConfig):
         return self
 
     def context(self) -> Named:
-        """Reads files, so call it in a thread. Raises OutputUnavailable."""
+        """Reads files, so call it in a thread. Raises UnusableFile."""
         context = Named(ssl.PROTOCOL_TLS_CLIENT)
         context.named = self.server_name
         if self.insecure:
@@ -93,13 +94,13 @@ class Named(ssl.SSLContext):
 def _reading(option: str, *paths: Path | None) -> Iterator[None]:
     for path in paths:
         if path and not path.is_file():
-            raise OutputUnavailable(f"tls.{option}: there is no file {path}.", FIX_FIRST)
+            raise UnusableFile(f"tls.{option}: there is no file {path}.")
     try:
         yield
     except OSError as error:  # ssl.SSLError is one
         named = " and ".join(str(path) for path in paths if path)
         reason = error.strerror if not isinstance(error, ssl.SSLError) else error.reason or "not PEM"
-        raise OutputUnavailable(f"tls.{option}: {named} can't be used: {reason}.", FIX_FIRST) from None
+        raise UnusableFile(f"tls.{option}: {named} can't be used: {reason}.") from None
 
 
 def distrust(error: BaseException | None) -> str | None:
