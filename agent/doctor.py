@@ -137,7 +137,8 @@ async def _captioner(settings: CaptionerSettings, context: Callable[[str], Conte
 
 
 async def _camera(settings: CameraSettings, context: Callable[[str], Context]) -> str:
-    source: Source[Any] = settings.source.type(settings.source.options, context(settings.id))
+    place = replace(context(settings.id), max_age=settings.max_age)
+    source: Source[Any] = settings.source.type(settings.source.options, place)
     running = asyncio.create_task(source.run())
     try:
         async with asyncio.timeout(CAMERA_WITHIN + 1):

@@ -148,6 +148,8 @@ class Context:
     """Sources: tell the state the camera is in and a sentence about it. On the event loop's thread only."""
     long_edge: int = 1280
     """Sources: nobody needs a frame with a longer edge than this, so scale down where that is cheap."""
+    max_age: float = 5.0
+    """Sources: the camera's ``max_age``. An older frame is refused, so wait for a fresh one where one may come."""
     home: Home | None = None
 
 

@@ -3,26 +3,51 @@
 from __future__ import annotations
 
 import io
+import threading
+from contextlib import AbstractContextManager, nullcontext
 
 import numpy as np
-from PIL import Image, ImageOps
+from PIL import ExifTags, Image
 
 from agent.plugin import Pixels
 
-FORMATS = ("JPEG", "PNG", "WEBP", "BMP", "GIF", "TIFF")
+FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
+"""What cameras send. TIFF and GIF have intricate readers, and no camera makes them."""
 MOST_BYTES = 50_000_000
-MOST_PIXELS = 50_000_000
+MOST_PIXELS = 34_000_000
+"""8K (7680x4320) and no more: a progressive JPEG or a PNG of that size takes some 200 MB to decode."""
+LARGE = 9_000_000
+"""Pixels. Above 4K one picture is decoded at a time, so that thirty cameras don't need thirty times the memory."""
+_one_at_a_time = threading.Lock()
+_OPEN: AbstractContextManager[object] = nullcontext()
+
+SOI, EOI, START_OF_SCAN = b"\xff\xd8", b"\xff\xd9", 0xDA
+TRANSPOSED = {
+    2: Image.Transpose.FLIP_LEFT_RIGHT,
+    3: Image.Transpose.ROTATE_180,
+    4: Image.Transpose.FLIP_TOP_BOTTOM,
+    5: Image.Transpose.TRANSPOSE,
+    6: Image.Transpose.ROTATE_270,
+    7: Image.Transpose.TRANSVERSE,
+    8: Image.Transpose.ROTATE_90,
+}
+"""What makes a picture of that EXIF orientation upright."""
 
 
 class NotAPicture(Exception):
-    """The bytes can't be shown. The text goes on after "the picture ": "has more than 50 megapixels"."""
+    """The bytes can't be shown. The text goes on after "the picture ": "has more than 34 megapixels"."""
 
 
 def decode_still(data: bytes, long_edge: int) -> Pixels:
     """The upright picture, its long edge at most ``long_edge``. Blocks; raises NotAPicture.
 
-    Who reads the bytes keeps to MOST_BYTES; more than MOST_PIXELS are refused from the header alone.
+    Who reads the bytes keeps to MOST_BYTES; more than MOST_PIXELS are refused from the header alone. What is
+    transparent is black, whatever colour lies beneath. Of an animation it is the first picture.
     """
+    if data.startswith((b"GIF8", b"II*\0", b"MM\0*")):
+        raise NotAPicture(f"is a GIF or TIFF; of {', '.join(FORMATS)} one is needed, as cameras make them")
+    if not _has_its_end(data):
+        raise NotAPicture("is not a whole picture: its end is missing, so it may still be on its way")
     try:
         return _decode(data, long_edge)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning, _TooManyPixels) as error:
@@ -35,14 +60,49 @@ class _TooManyPixels(Exception):
     pass
 
 
+def _has_its_end(data: bytes) -> bool:
+    """Where a decoder would fill up with grey: the zeros of a file whose size was reserved before it was written."""
+    if data.startswith(b"RIFF"):
+        return not data.endswith(bytes(64))
+    return not data.startswith(SOI) or data.find(EOI, _first_scan(data)) != -1
+
+
+def _first_scan(data: bytes) -> int:
+    """Where a JPEG's pixels begin, past the thumbnail in its EXIF that has an end of its own."""
+    at = len(SOI)
+    while at + 4 <= len(data) and data[at] == 0xFF and data[at + 1] != START_OF_SCAN:
+        at += 1 if data[at + 1] == 0xFF else 2 + int.from_bytes(data[at + 2 : at + 4])
+    return at
+
+
 def _decode(data: bytes, long_edge: int) -> Pixels:
     with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
         if picture.width * picture.height > MOST_PIXELS:
             raise _TooManyPixels
-        picture.draft("RGB", fit(*picture.size, long_edge))  # a JPEG many times too large is decoded smaller at once
-        ImageOps.exif_transpose(picture, in_place=True)
-        size = fit(*picture.size, long_edge)
-        return np.asarray(picture.convert("RGB").resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0), np.uint8)
+        orientation = _orientation(picture)
+        with _one_at_a_time if picture.width * picture.height > LARGE else _OPEN:
+            picture.draft("RGB", fit(*picture.size, long_edge))  # a JPEG many times too large is decoded smaller
+            small = _scaled(picture, fit(*picture.size, long_edge))
+        if orientation in TRANSPOSED:
+            small = small.transpose(TRANSPOSED[orientation])
+        return np.asarray(small, np.uint8)
+
+
+def _orientation(picture: Image.Image) -> int:
+    try:
+        return int(picture.getexif().get(ExifTags.Base.Orientation, 1))
+    except Exception:  # noqa: BLE001  the remarks of a camera are damaged, not its picture
+        return 1
+
+
+def _scaled(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
+    if picture.mode.startswith("I"):  # 16 bits of grey, of which Pillow would cut off the upper half
+        picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
+    if "A" in picture.getbands() or "transparency" in picture.info:
+        clear = picture.convert("RGBA")
+        picture = Image.new("RGB", picture.size)
+        picture.paste(clear, mask=clear)
+    return picture.convert("RGB").resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
 
 
 def fit(width: float, height: float, long_edge: int) -> tuple[int, int]:

@@ -8,13 +8,15 @@ from agent.plugin import Failure, FrameUnavailable, Pixels
 from plugins.sources.file.names import shown
 from plugins.sources.still import MOST_BYTES, NotAPicture, decode_still
 
-SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp", ".gif", ".tif", ".tiff"})
+SUFFIXES = frozenset({".jpg", ".jpeg", ".png", ".webp", ".bmp"})
+OTHERS = frozenset({".gif", ".tif", ".tiff"})
+"""Pictures too, which are told why they are not taken."""
 _SIGNATURES = (b"\xff\xd8\xff", b"\x89PNG\r\n", b"BM", b"GIF8", b"II*\0", b"MM\0*")
 
 
 def is_picture(path: Path) -> bool:
     """By its name, else by its first bytes: a picture rather than a video."""
-    if path.suffix.lower() in SUFFIXES:
+    if path.suffix.lower() in SUFFIXES | OTHERS:
         return True
     try:
         with path.open("rb") as file:

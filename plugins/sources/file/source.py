@@ -2,31 +2,36 @@
 
 from __future__ import annotations
 
+import asyncio
 import stat
+import time
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
-from pydantic import Field
-
-from agent.plugin import CameraState, ConfigPath, Context, Failure, Frame, FrameUnavailable, PluginConfig, Source
-from plugins.sources.file.folder import Folder
+from agent.plugin import CameraState, Context, Failure, Frame, FrameUnavailable, Source
+from plugins.sources.file.config import FileConfig
+from plugins.sources.file.filter import Filter
+from plugins.sources.file.folder import Folder, NotYet
 from plugins.sources.file.names import shown
 from plugins.sources.file.picture import is_picture, read_picture
 from plugins.sources.file.shot import Pace, Shot
 from plugins.sources.file.thread import Stuck, Thread
+from plugins.sources.file.tree import Tree
 from plugins.sources.file.video import Video
 
-
-class FileConfig(PluginConfig):
-    """A picture, a video, or a folder of pictures."""
-
-    path: ConfigPath = Field(examples=["clip.mp4", "uploads/front_door"])
-    """The file or the folder. A relative one counts from the config file's folder."""
-    pace: Literal["real", "step"] = "real"
-    """``real``: a video plays on as time passes, over and over; of a folder the newest picture counts, and it is as old
-    as its file is. ``step``: each look gets the next picture of the folder (by name) or the next frame of the video,
-    over and over, as if just taken."""
+WATCH_EVERY = 1.0
+"""Seconds between two looks at what a folder holds."""
+WATCH_WITHIN = 60.0
+"""Seconds such a look may take before it counts as stuck; the first one of a share with many files takes its time."""
+WAITING_EVERY = 0.25
+"""The same while somebody waits for a new picture."""
+KEPT_BACK = 0.1
+"""The share of ``max_age`` by which a picture must be younger, so that it is not too old when it has been read."""
+STATES = {
+    Failure.NOT_FOUND: CameraState.NOT_FOUND,
+    Failure.DAMAGED: CameraState.DAMAGED,
+}
 
 
 class FileSource(Source[FileConfig]):
@@ -43,35 +48,72 @@ class FileSource(Source[FileConfig]):
     def __init__(self, config: FileConfig, context: Context) -> None:
         super().__init__(config, context)
         self._pace = Pace(config.pace)
-        self._folder = Folder(config.path, self._pace)
+        self._folder = Folder(
+            config.path, Tree(config.path, Filter(config.match, subfolders=config.subfolders), context.log)
+        )
         self._video = Video(config.path, self._pace)
-        self._thread = Thread(f"file-{context.name}")  # starts at the first look
+        self._thread = Thread(f"file-{context.name}")  # starts at the first call
 
     async def run(self) -> None:
-        """Nothing to keep alive; at the end the thread closes what is open and goes."""
-        await self._thread.serve(self._video.close)
+        """Watch a folder, to know when its pictures appear; at the end the thread closes what is open and goes."""
+        try:
+            if self._pace is Pace.REAL:
+                await self._watch()
+            await asyncio.Event().wait()
+        finally:
+            self._thread.end(self._video.close)
+
+    async def _watch(self) -> None:
+        while True:
+            try:
+                await self._thread.call(self._glance, WATCH_WITHIN)
+            except Stuck:
+                self._stuck(WATCH_WITHIN)
+            except FrameUnavailable as error:
+                self._tell(error)
+            await asyncio.sleep(WATCH_EVERY)
 
     async def take(self, timeout: float) -> Frame:
-        try:
-            shot = await self._thread.call(lambda: self._shoot(timeout), timeout)
-        except Stuck:
-            problem = (
-                f"Reading {shown(self.config.path)} took longer than {timeout:g} s. Is its disk or share reachable?"
-            )
-            self.context.report(CameraState.SILENT, problem)
-            raise FrameUnavailable(Failure.TIMEOUT, problem) from None
-        except FrameUnavailable as error:
-            missing = error.kind is Failure.NOT_FOUND
-            self.context.report(CameraState.NOT_FOUND if missing else CameraState.SILENT, str(error))
-            raise
-        self.context.report(CameraState.LIVE, "")
-        return Frame(self.context.name, shot.pixels, shot.taken, shot.how)
+        deadline = time.monotonic() + timeout
+        while True:
+            try:
+                shot = await self._thread.call(lambda: self._shoot(timeout), deadline - time.monotonic())
+            except Stuck:
+                raise FrameUnavailable(Failure.TIMEOUT, self._stuck(timeout)) from None
+            except NotYet as error:
+                if deadline - time.monotonic() < 2 * WAITING_EVERY:
+                    self._tell(error)
+                    raise
+                await asyncio.sleep(WAITING_EVERY)
+            except FrameUnavailable as error:
+                self._tell(error)
+                raise
+            else:
+                self.context.report(CameraState.LIVE, "")
+                return Frame(self.context.name, shot.pixels, shot.taken, shot.how)
+
+    def _glance(self) -> None:
+        if stat.S_ISDIR(_kind(self.config.path)):
+            self._folder.watch()
+
+    def _tell(self, error: FrameUnavailable) -> None:
+        refused = isinstance(error.__cause__, PermissionError)
+        self.context.report(
+            CameraState.NO_PERMISSION if refused else STATES.get(error.kind, CameraState.SILENT), str(error)
+        )
+
+    def _stuck(self, seconds: float) -> str:
+        problem = f"Reading {shown(self.config.path)} took longer than {seconds:g} s. Is its disk or share reachable?"
+        self.context.report(CameraState.SILENT, problem)
+        return problem
 
     def _shoot(self, timeout: float) -> Shot:
         path, long_edge = self.config.path, self.context.long_edge
         kind = _kind(path)
         if stat.S_ISDIR(kind):
-            return self._folder.shoot(long_edge)
+            if self._pace is Pace.STEP:
+                return self._folder.next(long_edge)
+            return self._folder.newest(long_edge, self.context.max_age * (1 - KEPT_BACK))
         if not stat.S_ISREG(kind):
             raise FrameUnavailable(Failure.SOURCE, f"{shown(path)} is neither a file nor a folder.")
         if is_picture(path):

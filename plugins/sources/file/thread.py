@@ -40,14 +40,11 @@ class Thread:
         except TimeoutError:
             raise Stuck from None
 
-    async def serve(self, at_end: Callable[[], None]) -> None:
-        """Until cancelled; then ``at_end`` is called on the thread, which ends."""
-        try:
-            await asyncio.Event().wait()
-        finally:
-            if self._thread is not None:
-                self._calls.put(at_end)
-                self._calls.put(None)
+    def end(self, last: Callable[[], None]) -> None:
+        """The thread makes one last call and ends; nobody waits for it."""
+        if self._thread is not None:
+            self._calls.put(last)
+            self._calls.put(None)
 
     def _work(self) -> None:
         while (call := self._calls.get()) is not None:
@@ -55,7 +52,8 @@ class Thread:
 
 
 def _settle(result: Future[T], work: Callable[[], T]) -> None:
-    result.set_running_or_notify_cancel()  # from here on it can't be cancelled, only waited for
+    if not result.set_running_or_notify_cancel():  # from here on it can't be cancelled, only waited for
+        return
     try:
         result.set_result(work())
     except BaseException as error:  # noqa: BLE001  whoever waits gets it
