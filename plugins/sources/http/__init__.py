@@ -1,5 +1,15 @@
-"""A network camera that is asked for a picture over HTTP."""
+"""A network camera that is asked for a picture over HTTP.
 
-from plugins.sources.http.source import HttpConfig, HttpSource
+source.py    the source itself: one look, and what is told of it
+client.py    a request: logged in, redirected      login.py    bearer, basic, digest
+body.py      an answer, never more than fits       sniff.py    picture, stream, or neither
+parts.py     the pictures of a multipart stream    stream.py   … without what the camera had kept from before
+kept.py      a stream that is kept open            age.py      how old a picture is by what its server says
+sameness.py  the same picture again and again      trouble.py  what can be wrong, in words
+address.py, config.py, pace.py, progress.py
+"""
+
+from plugins.sources.http.config import HttpConfig
+from plugins.sources.http.source import HttpSource
 
 __all__ = ["HttpConfig", "HttpSource"]

@@ -1,0 +1,69 @@
+"""A camera's address: where it is, which may be shown, and the way to the picture, which may hold a key."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass, field
+from urllib.parse import unquote, urlsplit
+
+import httpx
+
+PORTS = {"http": 80, "https": 443}
+EXAMPLE = "http://user:password@192.168.1.20/snapshot.jpg"
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    place: str
+    """``http://192.168.1.20:8080``, for people."""
+    url: httpx.URL = field(repr=False)
+    """Without the credentials. A secret all the same: many cameras want a key behind the ``?``."""
+    user: str
+    password: str = field(repr=False)
+
+
+def read_address(url: str, username: str | None = None, password: str | None = None) -> Address:
+    """Split ``url`` at its LAST ``@``, so that a password in it may hold any character, quoted or not.
+
+    ``username`` and ``password`` are literal and win over what the URL has. Raises ValueError; no message quotes the
+    URL, since whatever is wrong with it may be a part of the password.
+    """
+    scheme, found, rest = url.strip().partition("://")
+    scheme = scheme.lower()
+    if not found or scheme not in PORTS:
+        raise ValueError(f"an HTTP camera's address looks like {EXAMPLE}")
+    login, _, rest = rest.rpartition("@")
+    if any(ord(character) <= 0x20 or ord(character) == 0x7F for character in rest):
+        raise ValueError(
+            "the address holds a space or a control character behind the host; write it as %20, for example"
+        )
+    whole = _parsed(scheme, rest)
+    user, _, secret = (unquote(part) for part in login.partition(":"))
+    return Address(
+        place(whole),
+        whole,
+        user if username is None else username,
+        secret if password is None else password,
+    )
+
+
+def place(url: httpx.URL) -> str:
+    """Its scheme, host and port: no user, path or query."""
+    host = f"[{url.host}]" if ":" in url.host else url.host
+    return f"{url.scheme}://{host}{'' if url.port is None else f':{url.port}'}"
+
+
+def origin(url: httpx.URL) -> tuple[str, str, int]:
+    return url.scheme, url.host, url.port or PORTS.get(url.scheme, 0)
+
+
+def _parsed(scheme: str, rest: str) -> httpx.URL:
+    netloc = re.split("[/?#]", rest, maxsplit=1)[0]
+    try:
+        port = urlsplit(f"//{netloc}").port
+        url = httpx.URL(f"{scheme}://{rest}")
+    except (ValueError, httpx.InvalidURL):
+        port, url = None, httpx.URL()
+    if not url.host or port == 0:
+        raise ValueError(f"the address has no host that can be read; it looks like {EXAMPLE}")
+    return url

@@ -1,0 +1,29 @@
+"""Every time the HTTP source waits for or reckons with, in seconds; tests put in their own."""
+
+from __future__ import annotations
+
+import random
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class Pace:
+    settle: float = 0.1
+    """What a stream sends so soon after it was opened may be pictures that the camera had kept from before."""
+    quiet: float = 5.0
+    """Without a whole picture for so long, a stream that is kept open counts as silent."""
+    hopeless: float = 20.0
+    """… and is opened anew."""
+    standstill: float = 1.5
+    """If this process itself stood still for so long, what waits in a stream's connection is old."""
+    same: float = 600.0
+    """The very same picture for so long: no living camera does that, so it is told."""
+    first_pause: float = 1.0
+    longest_pause: float = 30.0
+    proven: float = 10.0
+    """A stream that came for so long ends the row of failures."""
+
+    def pause(self, failures: int, stay_away: float) -> float:
+        """How long to stay away after so many failures in a row, and up to a tenth more, so that cameras spread."""
+        doubled = min(self.first_pause * 2.0 ** min(failures - 1, 16), self.longest_pause)
+        return max(doubled, stay_away) * random.uniform(1.0, 1.1)  # noqa: S311 - no secret hangs on it
