@@ -6,13 +6,14 @@ ARGS   ?=
 # Tests wait for servers and clocks more than they compute, so more workers than cores.
 WORKERS ?= 4
 
-.PHONY: demo test test-quick lint types tiny-model clean help
+.PHONY: demo test test-quick lint types bench-ingest tiny-model clean help
 
 help:
 	@echo "make demo        the whole pipeline on a drawn doorstep, no camera needed   (ARGS='--for 60s --json')"
 	@echo "make test        every test                                                  (some: ARGS=tests/agent/test_queue.py)"
 	@echo "make test-quick  the tests under ten seconds"
 	@echo "make lint        ruff, mypy, import-linter"
+	@echo "make bench-ingest  what cameras cost beside OpenCV and ffmpeg (12 minutes)   (ARGS=--quick; ARGS=--help tells more)"
 	@echo "make tiny-model  rebuild the demo's vision model from nothing (about 90 minutes; MINUTES=3 to see it run)"
 
 $(VENV)/python.stamp:
@@ -48,8 +49,11 @@ lint: $(VENV)/dev.stamp
 	$(BIN)/mypy --python-version 3.13 --cache-dir .mypy_cache/3.13
 	$(BIN)/lint-imports
 
+bench-ingest: $(VENV)/dev.stamp
+	@$(BIN)/python -m benchmarks.ingest $(ARGS)
+
 clean:
-	rm -rf $(VENV) build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
+	rm -rf $(VENV) benchmarks/work build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache
 
 # The recipe of the demo's vision model, in a venv of its own: PyTorch is large and nothing else needs it.
 TINY     := tiny_model/work
