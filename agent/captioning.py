@@ -161,5 +161,7 @@ class Captioning:
 
 def _people_see(camera: Camera, frame: Frame) -> tuple[Pixels, picture.Picture]:
     settings = camera.settings
-    pixels = picture.prepare(frame.pixels, rotate=settings.rotate, crop=settings.crop, masks=settings.masks)
+    pixels = picture.prepare(
+        frame.pixels, rotate=settings.rotate, flip=settings.flip, crop=settings.crop, masks=settings.masks
+    )
     return pixels, picture.shown(pixels)

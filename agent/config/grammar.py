@@ -9,6 +9,7 @@ import builtins
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from itertools import combinations
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -108,6 +109,23 @@ def _crop(value: Any) -> Any:
     raise refusal("[left, top, right, bottom] in fractions of the picture from 0 to 1, such as [0, 0.2, 1, 0.9],")
 
 
+def _simple(mask: tuple[Point, ...]) -> tuple[Point, ...]:
+    """A polygon whose outline crosses itself would leave open what lies between."""
+    edges = list(zip(mask, (*mask[1:], mask[0]), strict=True))
+    if any(_cross(*one, *other) for one, other in combinations(edges, 2)):
+        raise ValueError("the mask's outline crosses itself: name its corners in the order in which one walks round it")
+    return mask
+
+
+def _cross(a: Point, b: Point, c: Point, d: Point) -> bool:
+    """Whether the lines ab and cd go through each other; to touch is no crossing."""
+    return _side(a, b, c) * _side(a, b, d) < 0 and _side(c, d, a) * _side(c, d, b) < 0
+
+
+def _side(a: Point, b: Point, point: Point) -> float:
+    return (b[0] - a[0]) * (point[1] - a[1]) - (b[1] - a[1]) * (point[0] - a[0])
+
+
 class CameraOptions(_Keys):
     """One camera: where its picture comes from, when it looks, and what it asks."""
 
@@ -136,11 +154,15 @@ class CameraOptions(_Keys):
     """How long a caption may get; a token is about three quarters of a word."""
     rotate: Annotated[Literal[0, 90, 180, 270], BeforeValidator(_whole_number)] = 0
     """Degrees clockwise, for a camera that hangs on its side."""
+    flip: Literal["horizontal", "vertical"] | None = None
+    """Mirror the picture: ``horizontal`` swaps left and right, ``vertical`` top and bottom. After ``rotate``."""
     crop: Annotated[tuple[Fraction, Fraction, Fraction, Fraction], BeforeValidator(_crop)] | None = None
-    """The part of the picture to keep: ``[left, top, right, bottom]`` in fractions of it. After ``rotate``."""
-    masks: tuple[Annotated[tuple[Point, ...], Field(min_length=3)], ...] = ()
-    """Areas nobody may see, neither the model nor people: polygons of ``[x, y]`` points in fractions of the picture
-    after ``rotate``, painted black."""
+    """The part of the picture to keep: ``[left, top, right, bottom]`` in fractions of the whole picture as people see
+    it, after ``rotate`` and ``flip``. What lies outside is neither shown, stored nor sent."""
+    masks: tuple[Annotated[tuple[Point, ...], Field(min_length=3, max_length=100), AfterValidator(_simple)], ...] = ()
+    """Areas nobody may see, neither the model nor people: polygons of ``[x, y]`` points in fractions of the whole
+    picture, after ``rotate`` and ``flip`` and whatever the ``crop``. Painted black, with a margin of three pixels,
+    before anything is scaled, stored or sent."""
     captioner: Annotated[
         tuple[Annotated[str, _known("captioners")], ...],
         BeforeValidator(_one_or_more, json_schema_input_type=str | tuple[str, ...]),

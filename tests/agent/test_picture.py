@@ -4,9 +4,11 @@ import time
 
 import numpy as np
 import pytest
-from PIL import Image
+from hypothesis import given
+from hypothesis import strategies as st
+from PIL import Image, ImageDraw
 
-from agent.picture import prepare, sent, shown
+from agent.picture import MARGIN, prepare, sent, shown
 from agent.values import Geometry, ModelView
 
 RED, GREEN, BLUE, WHITE = (255, 0, 0), (0, 255, 0), (0, 0, 255), (255, 255, 255)
@@ -127,6 +129,18 @@ def test_rotation_is_clockwise(rotate, corners):
     assert found == corners
 
 
+@pytest.mark.parametrize("rotate", [0, 90, 180, 270])
+@pytest.mark.parametrize(("flip", "mirrored"), [(None, np.asarray), ("horizontal", np.fliplr), ("vertical", np.flipud)])
+def test_flip_mirrors_the_picture_as_rotate_left_it(rotate, flip, mirrored):
+    expected = mirrored(np.rot90(quarters(), -rotate // 90))
+    assert (prepare(quarters(), rotate=rotate, flip=flip) == expected).all()
+    assert (prepare(quarters(), rotate=rotate, flip=flip, crop=(0, 0, 0.5, 0.5)) == expected[0, 0]).all()
+    corner = [(0, 0), (0.25, 0), (0.25, 0.25), (0, 0.25)]
+    masked = prepare(quarters(), rotate=rotate, flip=flip, masks=[corner])
+    assert not masked[0, 0].any()
+    assert (masked[-1, -1] == expected[-1, -1]).all()
+
+
 def test_crop_keeps_the_part_it_names_of_the_upright_picture():
     assert (prepare(quarters(), crop=(0, 0, 0.5, 0.5)) == RED).all()
     assert (prepare(quarters(), rotate=90, crop=(0, 0, 0.5, 0.5)) == BLUE).all()
@@ -138,7 +152,7 @@ def test_masks_are_black_and_do_not_move_with_the_crop():
     pixels = quarters()
     masked = prepare(pixels, masks=[left_half])
     assert (masked[:, :200] == 0).all()
-    assert not (masked[:, 202:] == 0).all(axis=2).any()
+    assert not (masked[:, 201 + MARGIN :] == 0).all(axis=2).any()
     assert (prepare(pixels, masks=[left_half], crop=(0.1, 0.0, 0.5, 1.0)) == 0).all()
     assert (prepare(pixels, rotate=90, masks=[left_half])[:, :100] == 0).all()
     assert (pixels[0, 0] == RED).all(), "the frame itself must stay as it was"
@@ -158,6 +172,48 @@ def test_masked_pixels_reach_nobody():
     one, other = prepare(one, masks=[secret]), prepare(other, masks=[secret])
     assert shown(one).sha256 == shown(other).sha256
     assert sent(one, SQUARE_96).sha256 == sent(other, SQUARE_96).sha256
+
+
+unit = st.floats(0, 1)
+
+
+@given(
+    corners=st.tuples(*[st.tuples(unit, unit)] * 3),
+    inside=st.lists(st.tuples(unit, unit), min_size=20, max_size=20),
+    size=st.tuples(st.integers(1, 90), st.integers(1, 90)),
+)
+def test_no_point_of_a_mask_stays_visible(corners, inside, size):
+    """At its edges and at any angle: a pixel that the mask only touches is black."""
+    width, height = size
+    masked = prepare(plain(width, height), masks=[corners])
+    for one, other in [*inside, (0, 0), (1, 0), (0, 1)]:
+        along, across = (one, other) if one + other <= 1 else (1 - one, 1 - other)
+        shares = (1 - along - across, along, across)
+        x, y = (sum(share * corner[axis] for share, corner in zip(shares, corners, strict=True)) for axis in (0, 1))
+        assert not masked[min(int(y * height), height - 1), min(int(x * width), width - 1)].any()
+
+
+def test_nothing_of_what_a_mask_hides_is_in_a_picture_that_its_source_made_smaller():
+    """A camera's 4K picture is 1280 wide when the mask is painted: the pixels beside it hold something of it."""
+    masks = [[(0.251, 0.252), (0.703, 0.31), (0.66, 0.701), (0.2, 0.6)]]
+    hidden = Image.new("L", (3840, 2160))
+    ImageDraw.Draw(hidden).polygon([(x * 3840, y * 2160) for x, y in masks[0]], fill=255)
+    outcomes = []
+    for secret in (plain(3840, 2160, BLUE), noise(3840, 2160)):
+        camera = Image.composite(Image.fromarray(secret), Image.new("RGB", (3840, 2160), WHITE), hidden)
+        small = camera.resize((1280, 720), Image.Resampling.LANCZOS, reducing_gap=3.0)
+        pixels = prepare(np.asarray(small), masks=masks)
+        outcomes.append((shown(pixels).sha256, *(sent(pixels, view).sha256 for view in VIEWS)))
+    assert outcomes[0] == outcomes[1]
+
+
+def test_a_picture_says_nothing_but_its_pixels():
+    for picture in (shown(quarters()), sent(quarters(), SQUARE_96)):
+        markers, at = [], 2
+        while picture.jpeg[at + 1] != 0xDA:
+            markers.append(picture.jpeg[at + 1])
+            at += 2 + int.from_bytes(picture.jpeg[at + 2 : at + 4])
+        assert set(markers) <= {0xE0, 0xDB, 0xC0, 0xC4}, "JFIF, tables, size: no EXIF, colour profile or remark"
 
 
 def test_nothing_is_copied_where_nothing_is_asked():
