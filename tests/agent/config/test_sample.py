@@ -14,7 +14,12 @@ SAMPLE = ROOT / "config.yaml"
 LINES = SAMPLE.read_text().splitlines()
 OPTION = re.compile(r"( *)#(?=[\w\"'])")
 ENVIRON = {"HOME": "/home/somebody"}
-SECRETS = {"FRONT_DOOR_PASSWORD": "a:b@c/d", "MQTT_PASSWORD": "mqtt secret", "HOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjU"}
+SECRETS = {
+    "FRONT_DOOR_PASSWORD": "a:b@c/d",
+    "HOME_ASSISTANT_TOKEN": "eyJhbGciOiJI",
+    "MQTT_PASSWORD": "mqtt secret",
+    "HOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjU",
+}
 
 TOGETHER = {"model": "mmproj", "captioner": "small"}
 """Options that need another commented one."""
