@@ -15,6 +15,7 @@ from agent import logs
 from agent.app import App, CamerasStuck, first_of
 from agent.config import Config, find
 from agent.errors import DataDirBusy, JournalUnavailable, Misconfigured
+from agent.memory import share_one_heap
 
 log = logging.getLogger("camscribe")
 
@@ -46,6 +47,7 @@ async def watch(settings: Config, stop: asyncio.Event, stopping: Callable[[], No
 
 def serve(settings: Config, service: Service, *, level: str, as_json: bool = False) -> int:
     """Run a service until a signal; the exit status tells the truth: 0 asked to stop, 1 crash, 2 config."""
+    share_one_heap()
     logs.configure(level, as_json=as_json, secrets=settings.secrets)
 
     async def until_told() -> None:
