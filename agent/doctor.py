@@ -8,7 +8,7 @@ import os
 import platform
 import shutil
 import tempfile
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from importlib.metadata import version
 from pathlib import Path
@@ -22,6 +22,7 @@ from agent.config import CameraSettings, CaptionerSettings, Config, OutputSettin
 from agent.errors import CamscribeError, Failure, FrameUnavailable, Misconfigured, OutputUnavailable
 from agent.plugin import Context, Output, Source
 from agent.redact import Redactor
+from agent.registry import Registry
 from agent.runtime import control_socket
 
 LITTLE_SPACE = 1_000_000_000
@@ -49,13 +50,14 @@ async def examine(path: Path | None) -> list[Finding]:
     try:
         config = load(find(path, os.environ), os.environ)
     except Misconfigured as error:
-        return [*findings, Finding("config", False, str(error))]
+        return [*findings, Finding("config", False, str(error)), *await _plugged_in(Registry.discover(None), [])]
     findings.append(Finding("config", True, f"{config.path} is good"))
     findings += [
         Finding(f"plugin {name}", False, f"The {kind} plugin '{name}' could not be loaded: {reason}")
         for (kind, name), reason in config.registry.failures.items()
     ]
     findings.append(_data_dir(config))
+    findings += await _plugged_in(config.registry, config.cameras.values())
     status = await _status(config)
     if status is None:
         findings.append(Finding("service", True, "not running; everything is tried from here"))
@@ -104,6 +106,32 @@ def _told_by_service(status: dict[str, Any]) -> list[Finding]:
             for name, problem in status["outputs"].items()
         ),
     ]
+
+
+async def _plugged_in(registry: Registry, cameras: Iterable[CameraSettings]) -> list[Finding]:
+    """What is plugged into this machine, what to write for it, and which camera it is already."""
+    log = logging.getLogger("camscribe.doctor")
+
+    def told(source: type[Source[Any]]) -> list[str]:
+        attached = source.attached()
+        users: dict[str | None, list[str]] = {}
+        for camera in cameras if attached else ():
+            if camera.source.type is source:
+                context = Context(name=camera.id, log=log, data_dir=Path(), runtime_dir=Path())
+                users.setdefault(source(camera.source.options, context).attached_as(), []).append(camera.id)
+        return [
+            f"{name}: source: {text} ({', '.join(users[text]) if text in users else 'no camera of the config is it'})"
+            for text, name in attached.items()
+        ]
+
+    findings = []
+    for name, source in registry.sources.items():
+        part = f"{name} cameras"
+        try:
+            findings += [Finding(part, True, line) for line in await asyncio.to_thread(told, source)]
+        except Exception as error:  # noqa: BLE001 (one plugin's bug must not end the examination)
+            findings.append(Finding(part, False, f"They can't be listed ({type(error).__name__}: {error}): a bug."))
+    return findings
 
 
 async def _tried(config: Config) -> list[Finding]:

@@ -190,6 +190,10 @@ class Source(Plugin[C]):
         """
         return {}
 
+    def attached_as(self) -> str | None:
+        """Which of ``attached()`` this camera is, however it is written in the config. Blocks."""
+        return None
+
     async def run(self) -> None:
         """Keep the connection, where there is one. Started once, cancelled at the end; returning early is fine.
 

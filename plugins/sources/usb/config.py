@@ -53,7 +53,7 @@ class UsbConfig(PluginConfig):
     def _a_device(cls, value: Any) -> Any:
         if isinstance(value, str):
             return _path(value.strip())
-        if isinstance(value, int) and not isinstance(value, bool) and value < 0:
+        if isinstance(value, bool) or (isinstance(value, int) and value < 0):
             raise ValueError(_ALLOWED)
         return value
 

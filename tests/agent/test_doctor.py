@@ -1,0 +1,70 @@
+"""What doctor says of the cameras plugged into this machine."""
+
+from __future__ import annotations
+
+import asyncio
+from pathlib import Path
+
+import pytest
+
+from agent.doctor import Finding, examine
+from plugins.sources.usb import UsbSource
+from plugins.sources.usb.nodes import Places
+from tests.fakes.service import write_config
+from tests.fakes.v4l2.camera import Tree
+
+
+@pytest.fixture
+def tree(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Tree:
+    tree = Tree(tmp_path)
+    monkeypatch.setattr(UsbSource, "places", Places(tree.dev, tree.sys))
+    return tree
+
+
+def examined(config: Path) -> list[Finding]:
+    return asyncio.run(examine(config))  # by itself: doctor reads files as it comes to them
+
+
+def _plugged_in(findings: list[Finding]) -> list[str]:
+    assert all(finding.good for finding in findings if finding.part == "usb cameras")
+    return [finding.text for finding in findings if finding.part == "usb cameras"]
+
+
+def _config(folder: Path, source: str) -> Path:
+    return write_config(
+        folder, {"cameras": {"desk": {"source": source, "enabled": False}}, "model": {"preset": "tiny"}}
+    )
+
+
+def test_cameras_plugged_in_are_listed_with_what_to_write_and_who_uses_them(tree: Tree):
+    tree.plug(0, name="C920", by_id="usb-046d_C920_1A2B").touch()
+    tree.plug(1, name="C920", by_id="usb-046d_C920_1A2B", index=1).touch()
+    tree.plug(2, name="Brio [4K]", port="1-2:1.0", by_id="usb-046d_Brio_77").touch()
+    findings = examined(_config(tree.root, f"usb:{tree.dev}/video2"))
+    links = tree.dev / "v4l" / "by-id"
+    assert _plugged_in(findings) == [
+        f"C920: source: usb:{links}/usb-046d_C920_1A2B-video-index0 (no camera of the config is it)",
+        f"Brio [4K]: source: usb:{links}/usb-046d_Brio_77-video-index0 (desk)",
+    ]
+
+
+def test_where_none_is_plugged_in_nothing_is_said(tree: Tree):
+    assert _plugged_in(examined(_config(tree.root, "demo"))) == []
+
+
+def test_they_are_listed_for_who_has_no_good_config_yet(tree: Tree):
+    tree.plug(0, name="C920").touch()
+    (text,) = _plugged_in(examined(_config(tree.root, "usb:abc")))
+    assert text.startswith("C920: source: usb:")
+
+
+def test_a_plugin_that_fails_at_it_is_a_finding_and_not_the_end(tree: Tree, monkeypatch: pytest.MonkeyPatch):
+    def attached() -> dict[str, str]:
+        raise RuntimeError("no bus")
+
+    monkeypatch.setattr(UsbSource, "attached", attached)
+    findings = examined(_config(tree.root, "demo"))
+    (finding,) = [finding for finding in findings if finding.part == "usb cameras"]
+    assert not finding.good
+    assert "RuntimeError: no bus" in finding.text
+    assert [finding for finding in findings if finding.part == "camera desk"]
