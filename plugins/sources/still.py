@@ -15,9 +15,11 @@ FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 """What cameras send. TIFF and GIF have intricate readers, and no camera makes them."""
 MOST_BYTES = 50_000_000
 MOST_PIXELS = 34_000_000
-"""8K (7680x4320) and no more: a progressive JPEG or a PNG of that size takes some 200 MB to decode."""
-LARGE = 9_000_000
-"""Pixels. Above 4K one picture is decoded at a time, so that thirty cameras don't need thirty times the memory."""
+"""Of a JPEG: 8K (7680x4320) and no more. It is decoded at a half or less; a progressive one still takes some 200 MB."""
+MOST_PIXELS_ELSE = 9_000_000
+"""4K: the other formats are decoded at full size, and a WEBP takes 16 bytes a pixel."""
+LARGE = 2_500_000
+"""Above 1080p one picture is decoded at a time, so that thirty cameras don't need thirty times the memory."""
 _one_at_a_time = threading.Lock()
 _OPEN: AbstractContextManager[object] = nullcontext()
 
@@ -41,17 +43,18 @@ class NotAPicture(Exception):
 def decode_still(data: bytes, long_edge: int) -> Pixels:
     """The upright picture, its long edge at most ``long_edge``. Blocks; raises NotAPicture.
 
-    Who reads the bytes keeps to MOST_BYTES; more than MOST_PIXELS are refused from the header alone. What is
+    Who reads the bytes keeps to MOST_BYTES; too many pixels are refused from the header alone. What is
     transparent is black, whatever colour lies beneath. Of an animation it is the first picture.
     """
     if data.startswith((b"GIF8", b"II*\0", b"MM\0*")):
         raise NotAPicture(f"is a GIF or TIFF; of {', '.join(FORMATS)} one is needed, as cameras make them")
     if not _has_its_end(data):
         raise NotAPicture("is not a whole picture: its end is missing, so it may still be on its way")
+    most = MOST_PIXELS if data.startswith(SOI) else MOST_PIXELS_ELSE
     try:
-        return _decode(data, long_edge)
+        return _decode(data, long_edge, most)
     except (Image.DecompressionBombError, Image.DecompressionBombWarning, _TooManyPixels) as error:
-        raise NotAPicture(f"has more than {MOST_PIXELS // 1_000_000} megapixels") from error
+        raise NotAPicture(f"has more than {most // 1_000_000} megapixels") from error
     except Exception as error:  # a broken file leads Pillow's readers to raise whatever it leads them to
         raise NotAPicture("is not a whole picture; it may be damaged, or still being written") from error
 
@@ -75,17 +78,17 @@ def _first_scan(data: bytes) -> int:
     return at
 
 
-def _decode(data: bytes, long_edge: int) -> Pixels:
+def _decode(data: bytes, long_edge: int, most_pixels: int) -> Pixels:
     with Image.open(io.BytesIO(data), formats=FORMATS) as picture:
-        if picture.width * picture.height > MOST_PIXELS:
+        pixels = picture.width * picture.height
+        if pixels > most_pixels:
             raise _TooManyPixels
-        orientation = _orientation(picture)
-        with _one_at_a_time if picture.width * picture.height > LARGE else _OPEN:
+        with _one_at_a_time if pixels > LARGE else _OPEN:
             picture.draft("RGB", fit(*picture.size, long_edge))  # a JPEG many times too large is decoded smaller
+            picture.load()  # before the orientation: for that a PNG is loaded too, and what is wrong is told only once
+            turn = TRANSPOSED.get(_orientation(picture))
             small = _scaled(picture, fit(*picture.size, long_edge))
-        if orientation in TRANSPOSED:
-            small = small.transpose(TRANSPOSED[orientation])
-        return np.asarray(small, np.uint8)
+    return np.asarray(small if turn is None else small.transpose(turn), np.uint8)
 
 
 def _orientation(picture: Image.Image) -> int:
@@ -98,11 +101,16 @@ def _orientation(picture: Image.Image) -> int:
 def _scaled(picture: Image.Image, size: tuple[int, int]) -> Image.Image:
     if picture.mode.startswith("I"):  # 16 bits of grey, of which Pillow would cut off the upper half
         picture = Image.fromarray((np.asarray(picture) >> 8).astype(np.uint8))
-    if "A" in picture.getbands() or "transparency" in picture.info:
-        clear = picture.convert("RGBA")
-        picture = Image.new("RGB", picture.size)
-        picture.paste(clear, mask=clear)
-    return picture.convert("RGB").resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    if "transparency" in picture.info:
+        picture = picture.convert("RGBA")
+    elif picture.mode not in ("L", "RGB", "LA", "RGBA"):
+        picture = picture.convert("RGB")
+    small = picture.resize(size, Image.Resampling.LANCZOS, reducing_gap=3.0)
+    if "A" not in small.getbands():
+        return small.convert("RGB")
+    clear, small = small.convert("RGBA"), Image.new("RGB", size)
+    small.paste(clear, mask=clear)
+    return small
 
 
 def fit(width: float, height: float, long_edge: int) -> tuple[int, int]:
