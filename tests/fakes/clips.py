@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from fractions import Fraction
+from functools import lru_cache
 
 import av
 import numpy as np
@@ -25,6 +26,8 @@ class Unit:
 
     nals: tuple[bytes, ...]
     key: bool
+    later: int = 0
+    """How many places after its place in the stream it is shown (with B-frames)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +72,7 @@ def encode(
     bit_rate: int | None = None,
     size: tuple[int, int] | None = None,
     sar: Fraction | None = None,
+    bframes: int = 0,
 ) -> Clip:
     """Every picture becomes one frame; parameter sets are repeated in band with each key frame, as cameras do."""
     encoder: av.VideoCodecContext | None = None
@@ -76,6 +80,8 @@ def encode(
     for number, picture in enumerate(pictures):
         if encoder is None:
             encoder = _encoder(codec, size or picture.size, fps, gop, bit_rate, sar)
+            if bframes:
+                _with_bframes(encoder, codec, bframes)
         scaled = picture.convert("RGB").resize((encoder.width, encoder.height))
         frame = av.VideoFrame.from_image(scaled).reformat(
             format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
@@ -85,7 +91,10 @@ def encode(
     if encoder is None:
         raise ValueError("a clip needs at least one picture")
     packets += encoder.encode(None)
-    units = tuple(Unit(tuple(split_nals(bytes(packet))), packet.is_keyframe) for packet in packets)
+    units = tuple(
+        Unit(tuple(split_nals(bytes(packet))), packet.is_keyframe, (packet.pts or 0) - place)
+        for place, packet in enumerate(packets)
+    )
     parameters = tuple(nal for nal in units[0].nals if _is_parameter(codec, nal))
     return Clip(codec, fps, units, parameters)
 
@@ -116,6 +125,13 @@ def _encoder(
     return encoder
 
 
+def _with_bframes(encoder: av.VideoCodecContext, codec: str, bframes: int) -> None:
+    name = "x265-params" if codec == "hevc" else "x264-params"
+    options = dict(encoder.options)
+    options[name] += f":bframes={bframes}:b-adapt=0:open-gop=0:rc-lookahead=5"
+    encoder.options = options
+
+
 def shown(pictures: Iterable[Image.Image], seconds_each: float, fps: int) -> Iterator[Image.Image]:
     """Each picture as often as it takes to show it for ``seconds_each``."""
     for picture in pictures:
@@ -125,12 +141,20 @@ def shown(pictures: Iterable[Image.Image], seconds_each: float, fps: int) -> Ite
 
 def numbered(count: int, size: tuple[int, int]) -> Iterator[Image.Image]:
     """Pictures 0 … count-1 with their number burned in, over a slowly moving background."""
-    down, across = np.mgrid[0 : size[1], 0 : size[0]]
-    ground = Image.fromarray(np.stack([across % 256, down % 256, (across + down) % 256], axis=2).astype(np.uint8))
     for number in range(count):
-        picture = ImageChops.offset(ground, number * 2, number)
-        _burn(picture, number)
-        yield picture
+        yield numbered_picture(number, size)
+
+
+def numbered_picture(number: int, size: tuple[int, int]) -> Image.Image:
+    picture = ImageChops.offset(_ground(size), number * 2, number)
+    _burn(picture, number)
+    return picture
+
+
+@lru_cache(maxsize=2)
+def _ground(size: tuple[int, int]) -> Image.Image:
+    down, across = np.mgrid[0 : size[1], 0 : size[0]]
+    return Image.fromarray(np.stack([across % 256, down % 256, (across + down) % 256], axis=2).astype(np.uint8))
 
 
 def _burn(picture: Image.Image, number: int) -> None:
