@@ -27,7 +27,7 @@ and a stream's, beside these:
 
     kept=N        begins with N old pictures        fps=F         its own rate
     delimiter=…   as written, declared=… as said    lengths=no | lie | huge, newline=lf
-    fault=freeze | close | half  after=S            fault=headless | hugehead | hugepart | torn, once=1
+    fault=freeze | end | half  after=S              fault=headless | hugehead | hugepart | torn, once=1
 """
 
 from __future__ import annotations
@@ -144,7 +144,11 @@ class Session:
     async def run(self) -> None:
         again = True
         while again:
-            head = (await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
+            first = await self.reader.readexactly(1)
+            if first == b"\x16":  # a client that speaks TLS
+                self.writer.write(b"HTTP/1.1 400 Bad Request\r\n\r\n")
+                return
+            head = (first + await self.reader.readuntil(b"\r\n\r\n")).decode("latin-1")
             request, *lines = head.strip().split("\r\n")
             method, target, _ = request.split()
             self.headers = {key.lower(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
@@ -395,7 +399,7 @@ class Session:
             head = f"{delimiter}\r\nContent-Type: image/jpeg\r\nContent-Length: {len(picture)}\r\n\r\n"
             self.writer.write(head.encode() + picture[: len(picture) // 2])
             await self.writer.drain()
-        return self.fault("freeze", "half", "close")
+        return self.fault("freeze", "half", "end")
 
 
 @cache

@@ -62,8 +62,9 @@ def _parsed(scheme: str, rest: str) -> httpx.URL:
     try:
         port = urlsplit(f"//{netloc}").port
         url = httpx.URL(f"{scheme}://{rest}")
+        host = url.host  # an international name is decoded here, or can't be
     except (ValueError, httpx.InvalidURL):
-        port, url = None, httpx.URL()
-    if not url.host or port == 0:
+        port, host = None, ""
+    if not host or port == 0:
         raise ValueError(f"the address has no host that can be read; it looks like {EXAMPLE}")
     return url

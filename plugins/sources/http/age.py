@@ -20,6 +20,9 @@ import httpx
 FRESH = 1.0
 """Seconds; younger is not told from fresh, as HTTP's dates are whole seconds."""
 
+RESOLUTION = 1.1
+"""Seconds in which two pictures may honestly have the same date."""
+
 
 def moment(text: str | None) -> float | None:
     """An HTTP date as seconds."""
@@ -44,14 +47,18 @@ class _Witness:
     """A time that should go with the picture. Many a camera says the day it was switched on: another picture, and the
     same time."""
 
+    lied: bool = False
     _said: float | None = None
     _picture: int = 0
-    lied: bool = False
+    _since: float = 0.0
 
-    def honest(self, said: float, picture: bytes) -> bool:
+    def honest(self, said: float, picture: bytes, arrived: float) -> bool:
         known = hash(picture)
-        self.lied = self.lied or (said == self._said and known != self._picture)
-        self._said, self._picture = said, known
+        if said != self._said:
+            self._said, self._since = said, arrived
+        elif known != self._picture and arrived - self._since > RESOLUTION:
+            self.lied = True
+        self._picture = known
         return not self.lied
 
 
@@ -75,18 +82,18 @@ class Ages:
 
     def seconds(self, headers: httpx.Headers, picture: bytes, arrived: float) -> float:
         """0 where nothing is said, inf where another picture must tell."""
-        return max(self._by_dates(headers, picture), self._by_stamp(headers, picture, arrived))
+        return max(self._by_dates(headers, picture, arrived), self._by_stamp(headers, picture, arrived))
 
-    def _by_dates(self, headers: httpx.Headers, picture: bytes) -> float:
+    def _by_dates(self, headers: httpx.Headers, picture: bytes, arrived: float) -> float:
         age = _number(headers.get("age"))
         modified, now = moment(headers.get("last-modified")), moment(headers.get("date"))
-        if modified is None or now is None or not self._dates.honest(modified, picture):
+        if modified is None or now is None or not self._dates.honest(modified, picture, arrived):
             return age
         return age + max(0.0, now - modified)
 
     def _by_stamp(self, headers: httpx.Headers, picture: bytes, arrived: float) -> float:
         stamp = _number(headers.get("x-timestamp"))
-        if not stamp or not self._stamps.honest(stamp, picture):
+        if not stamp or not self._stamps.honest(stamp, picture, arrived):
             return 0.0
         ahead = arrived - stamp
         before, self._before = self._before, (stamp, ahead)

@@ -152,8 +152,9 @@ class _Ways:
 def _led(url: httpx.URL, location: str) -> httpx.URL:
     try:
         target = url.join(location)
-    except httpx.InvalidURL:
-        target = httpx.URL()
-    if not location or target.scheme not in ("http", "https") or not target.host:
+        host = target.host
+    except (ValueError, httpx.InvalidURL):
+        target, host = httpx.URL(), ""
+    if not location or target.scheme not in ("http", "https") or not host:
         raise Troubled(trouble.NOWHERE)
     return target.copy_with(userinfo=b"", fragment=None)

@@ -8,6 +8,9 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Pace:
+    again: float = 0.4
+    """Between the requests of one look, where the picture seems old: soon enough, and four of them
+    take longer than a second, in which a date may honestly stay the same."""
     settle: float = 0.1
     """What a stream sends so soon after it was opened may be pictures that the camera had kept from before."""
     quiet: float = 5.0

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import math
 import time
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from functools import partial
 from typing import ClassVar
 
@@ -45,7 +45,8 @@ class HttpSource(Source[HttpConfig]):
         self._sameness = Sameness()
         self._said_same = False
         self._kept: Kept | None = None
-        """While the stream is kept open, or it is not known yet whether there is one."""
+        self._keeps = config.connect == "always"
+        """Until the camera turns out to give single pictures."""
         self._away: Trouble | None = None
         self._away_until = 0.0
         self._damaged = 0
@@ -55,14 +56,20 @@ class HttpSource(Source[HttpConfig]):
     async def run(self) -> None:
         if self.config.tls.insecure:
             self.log.warning("tls.insecure: anybody on the network can pose as the camera at %s.", self._address.place)
-        if self.config.connect == "always":
+        if self._keeps:
             self._report(CameraState.CONNECTING, "")
-            self._kept = kept = Kept(self._client, self.pace, self._stream_is)
+            kept = self._keep()
             try:
                 await kept.run()
             except NoStream as error:
-                self._kept = None
+                self._keeps = False
                 kept.give_up(error)
+
+    def _keep(self) -> Kept:
+        """Whoever comes first makes it: a look may begin before ``run`` does."""
+        if self._kept is None:
+            self._kept = Kept(self._client, self.pace, self._stream_is)
+        return self._kept
 
     # Looking
 
@@ -80,22 +87,22 @@ class HttpSource(Source[HttpConfig]):
                 self._stay_away(error.why, error.why.stay_away)
             raise self._failed(error.why) from None
         except TimeoutError:
-            progress = self._kept.progress if self._kept is not None else progress
+            progress = self._keep().progress if self._keeps else progress
             why = trouble.ONLY_DAMAGED if self._damaged else trouble.overdue(progress)
             raise self._failed(why, f" (within {timeout:g} s)") from None
         return frame
 
     async def _look(self, progress: Progress) -> Frame:
-        if self._kept is not None:
-            try:
-                return await self._from_kept(self._kept)
-            except NoStream:
-                pass  # single pictures, then
+        if self._keeps:
+            with suppress(NoStream):
+                return await self._from_kept(self._keep())
         return await self._asked(progress)
 
     async def _asked(self, progress: Progress) -> Frame:
         self._ages.new_look()
         for asked in range(1, MOST_ASKED + self.config.discard + 1):
+            if asked > 1:
+                await asyncio.sleep(self.pace.again)
             async with self._client.ask(progress) as body:
                 if await is_stream(body):
                     return await self._from_stream(body)
