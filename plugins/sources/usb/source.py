@@ -133,9 +133,9 @@ class UsbSource(Source[UsbConfig]):
         look = self._look
         if look is None:
             return
-        # Where the process hangs, half of the time is left for another one.
-        patience = min(self.pace.hung, look.left if look.retried else look.left / 2)
-        message = await process.look(look.began, max(patience, 0.1))
+        # Where the process hangs, time is left for another one; but no look is so short that it kills a healthy one.
+        patience = max(min(self.pace.hung, look.left / 2), self.pace.stalled + 1.0)
+        message = await process.look(look.began, patience)
         try:
             look.settle(await self._frame(message, look))
         except Damaged:

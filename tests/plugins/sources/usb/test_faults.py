@@ -121,6 +121,16 @@ async def _held(path: Path) -> AsyncIterator[None]:
         await holder.wait()
 
 
+async def test_a_look_too_short_for_the_camera_fails_alone(tree: Tree):
+    camera = FakeCamera(tree.plug(0), fps=2, count=30)
+    async with watching(tree, 0) as watched:
+        await watched.source.take(10)
+        process = watched.process()
+        assert (await watched.failure(0.05)).kind is Failure.TIMEOUT
+        await look_fresh(camera, watched)
+        assert watched.process() == process
+
+
 async def test_a_busy_camera_names_who_has_it_and_is_taken_once_it_is_free(tree: Tree):
     camera = FakeCamera(tree.plug(0))
     camera.busy = True
