@@ -17,8 +17,13 @@ from plugins.sources.file.shot import Pace, Shot
 from plugins.sources.still import fit
 
 UNSPECIFIED_COLOURS = 2
-ALONE = {"protocol_whitelist": "pipe"}
-"""A playlist in the guise of a video may not make FFmpeg open other files or addresses."""
+ALONE = {
+    "protocol_whitelist": "pipe",
+    "format_whitelist": "mov,matroska,avi,mpegts,mpeg,mpegvideo,h264,hevc,mjpeg,flv,asf,ogg,dhav,wav",
+}
+"""A playlist in the guise of a video may not make FFmpeg open other files or addresses; and still pictures, which it
+takes for videos too, are not read past the limits they have here."""
+MOST_PIXELS = 34_000_000
 
 
 class _Ended(Exception):
@@ -71,12 +76,14 @@ class Video:
         identity = status.st_ino, status.st_size, status.st_mtime_ns
         if self._playing and identity == self._identity:
             return self._playing
+        grown = self._identity is not None and status.st_ino == self._identity[0] and status.st_size > self._identity[1]
         self.close()
         # As a file object: FFmpeg would take some names for patterns or addresses.
         self._file = self._path.open("rb")
         self._playing = _Playing(self._path, self._file)
         self._identity = identity
-        self._began = time.monotonic()
+        if not grown:  # a recording that goes on does not begin anew at each look
+            self._began = time.monotonic()
         return self._playing
 
 
@@ -89,6 +96,7 @@ class _Playing:
             raise FrameUnavailable(Failure.NO_VIDEO, f"{shown(path)} holds no video track.")
         self._path = path
         self._stream = self.container.streams.video[0]
+        self._stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
         self._first = float((self._stream.start_time or 0) * (self._stream.time_base or 0))
         self._frames: Iterator[av.VideoFrame] = self.container.decode(self._stream)
 
