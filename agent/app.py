@@ -246,7 +246,12 @@ class App:
     def _status(self) -> dict[str, Any]:
         state = self._house.state
         cameras = {
-            camera.id: {"state": camera.state.value, "online": camera.online, "problem": camera.problem}
+            camera.id: {
+                "state": camera.state.value,
+                "since": camera.since.wall.isoformat(timespec="seconds"),
+                "online": camera.online,
+                "problem": camera.problem,
+            }
             for camera in state.cameras.values()
         }
         return {

@@ -10,6 +10,7 @@ import shutil
 import tempfile
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -24,6 +25,7 @@ from agent.plugin import Context, Output, Source
 from agent.redact import Redactor
 from agent.registry import Registry
 from agent.runtime import control_socket
+from agent.values import CameraState
 
 LITTLE_SPACE = 1_000_000_000
 CAMERA_WITHIN = 10.0
@@ -98,7 +100,7 @@ def _told_by_service(status: dict[str, Any]) -> list[Finding]:
         Finding("service", True, f"camscribe {status['version']} is running"),
         Finding("engine", not engine.startswith(("failed", "unknown")), engine),
         *(
-            Finding(f"camera {id_}", camera["online"] and not camera["problem"], camera["problem"] or camera["state"])
+            Finding(f"camera {id_}", camera["online"] and not camera["problem"], _camera_says(camera))
             for id_, camera in status["cameras"].items()
         ),
         *(
@@ -132,6 +134,16 @@ async def _plugged_in(registry: Registry, cameras: Iterable[CameraSettings]) -> 
         except Exception as error:  # noqa: BLE001 (one plugin's bug must not end the examination)
             findings.append(Finding(part, False, f"They can't be listed ({type(error).__name__}: {error}): a bug."))
     return findings
+
+
+def _camera_says(camera: dict[str, Any]) -> str:
+    """``live``, or what is wrong, with the state it began with: ``(gone since 22 Nov 03:12)``."""
+    if not camera["problem"]:
+        return str(camera["state"])
+    if camera["state"] in {CameraState.LIVE, CameraState.STARTING}:
+        return str(camera["problem"])
+    since = datetime.fromisoformat(camera["since"]).astimezone()
+    return f"{camera['problem']} ({camera['state']} since {since:%d %b %H:%M})"
 
 
 async def _tried(config: Config) -> list[Finding]:

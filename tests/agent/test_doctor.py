@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from agent.doctor import Finding, examine
+from agent.doctor import Finding, _told_by_service, examine
 from plugins.sources.usb import UsbSource
 from plugins.sources.usb.nodes import Places
 from tests.fakes.service import write_config
@@ -68,3 +69,20 @@ def test_a_plugin_that_fails_at_it_is_a_finding_and_not_the_end(tree: Tree, monk
     assert not finding.good
     assert "RuntimeError: no bus" in finding.text
     assert [finding for finding in findings if finding.part == "camera desk"]
+
+
+def test_camera_with_a_problem_says_since_when():
+    wall = datetime(2026, 11, 22, 3, 12).astimezone()
+    told = {
+        "state": "gone",
+        "since": wall.astimezone(UTC).isoformat(),
+        "online": False,
+        "problem": "It can't be reached.",
+    }
+    well = {**told, "state": "live", "online": True, "problem": None}
+    slow = {**told, "state": "live"}
+    status = {"version": "1", "engine": "ready", "outputs": {}, "cameras": {"door": told, "yard": well, "desk": slow}}
+    says = {finding.part: (finding.good, finding.text) for finding in _told_by_service(status)}
+    assert says["camera door"] == (False, "It can't be reached. (gone since 22 Nov 03:12)")
+    assert says["camera yard"] == (True, "live")
+    assert says["camera desk"] == (False, "It can't be reached.")
