@@ -44,17 +44,29 @@ def packets(codec: str, unit: Unit, sequence: int, timestamp: int, *, ssrc: int 
     ]
 
 
-def describe(clip: Clip, base: str, *, parameters: bool = True, video: bool = True, audio: bool = False) -> str:
-    """The SDP of a stream whose tracks are ``base``/video and ``base``/audio."""
+def describe(
+    clip: Clip,
+    base: str,
+    *,
+    parameters: bool = True,
+    video: bool = True,
+    audio: bool = False,
+    backchannel: bool = False,
+    relative: bool = False,
+) -> str:
+    """The SDP of a stream whose tracks are ``base``/video, ``base``/audio and ``base``/backchannel (what it plays)."""
+    prefix = "" if relative else f"{base}/"
     lines = ["v=0", "o=- 1 1 IN IP4 127.0.0.1", "s=camera", "c=IN IP4 0.0.0.0", "t=0 0", "a=control:*"]
     if video:
         name = "H264" if clip.codec == "h264" else "H265"
         lines += [f"m=video 0 RTP/AVP {VIDEO}", f"a=rtpmap:{VIDEO} {name}/{CLOCK}"]
         if sets := _parameter_sets(clip) if parameters else "packetization-mode=1" if name == "H264" else "":
             lines.append(f"a=fmtp:{VIDEO} {sets}")
-        lines.append(f"a=control:{base}/video")
+        lines.append(f"a=control:{prefix}video")
     if audio:
-        lines += [f"m=audio 0 RTP/AVP {AUDIO}", "a=rtpmap:0 PCMU/8000", f"a=control:{base}/audio"]
+        lines += [f"m=audio 0 RTP/AVP {AUDIO}", "a=rtpmap:0 PCMU/8000", f"a=control:{prefix}audio"]
+    if backchannel:
+        lines += ["m=audio 0 RTP/AVP 0", "a=rtpmap:0 PCMU/8000", f"a=control:{prefix}backchannel", "a=sendonly"]
     return "\r\n".join([*lines, ""])
 
 

@@ -8,20 +8,29 @@ Pictures are shown in a loop on CLOCK_MONOTONIC: what is on now follows from the
         camera.showing()                         # 0: red is on
         await camera.kill(); await camera.restart()
 
-Faults, in the URL's query (``times=N``: only for the first N sessions that ask for this very URL):
+Faults, in the URL's query (``times=N``: only for the first N sessions that ask for this very URL; ``until=S``:
+until a session is so old):
 
-    fault=status&code=503        answers DESCRIBE with that status
+    fault=status&code=503        answers DESCRIBE with that status (at=SETUP, at=PLAY: that request)
     fault=mute&at=DESCRIBE       answers nothing from that request on (OPTIONS, DESCRIBE, SETUP, PLAY)
     fault=garbage | trickle      answers with noise | one byte a second
     fault=audio                  a sound track only
     fault=nokey                  never a key frame; with for=S for so long only
     fault=freeze | close | reset | half | noise   after=S seconds: nothing more, FIN, RST, half a packet, noise
     fault=corrupt | loss         share=0.02 of the RTP packets are damaged | left out
+    fault=gap                    each=10&packet=0: one packet of each 10th picture is lost (-1: the last; all)
     fault=nosps                  no parameter sets in the session description
-    fault=tsjump                 after=S: the camera's clock leaps an hour
-    fault=resize                 after=S: another picture size in band
+    fault=tsjump                 after=S: the camera's clock leaps an hour (by=-3600: back)
+    fault=resize                 after=S: another picture size in band, from a key frame on
     fault=slow                   pace=0.5: delivers at half speed, so that it lags ever further behind
-    fault=session                seconds=10: ends sessions that send no keep-alive for so long
+    fault=session                seconds=10: ends sessions that send no request (a keep-alive) for so long
+    fault=cached                 begins with the pictures since a key frame before=S seconds ago, all at once
+
+Or turns=401,503,close,…: each session has the next of these, a status or a fault, in turn.
+
+Beside any fault: every=N (sends only each Nth picture; with gop=1), single=453 | 503 | close (what a second viewer gets), base=none | relative | elsewhere (other ways to
+name the tracks), tracks=both | backchannel (sound tracks beside the video), sets=once | apart (no parameter sets in the
+description; in band only with the first key frame, or in packets of their own before each).
 """
 
 from __future__ import annotations
@@ -96,6 +105,8 @@ class Server:
         self.asked: Counter[str] = Counter()
         self.nonce = secrets.token_hex(8)
         self._other: clips.Clip | None = None
+        self.viewer: Session | None = None
+        """Who has the only place, where there is but one (``single``)."""
 
     @property
     def other_clip(self) -> clips.Clip:
@@ -141,11 +152,11 @@ class Session:
     async def run(self) -> None:
         while True:
             first = await self.reader.readexactly(1)
-            self.heard = time.monotonic()
             if first == b"$":  # RTCP from the client
                 _, length = struct.unpack(">BH", await self.reader.readexactly(3))
                 await self.reader.readexactly(length)
                 continue
+            self.heard = time.monotonic()
             head = (first + await self.reader.readuntil(b"\r\n\r\n")).decode()
             request, *lines = head.strip().split("\r\n")
             headers = {key.strip().lower(): value.strip() for key, _, value in (line.partition(":") for line in lines)}
@@ -155,8 +166,14 @@ class Session:
     async def answer(self, method: str, uri: str, headers: dict[str, str]) -> None:
         if method in {"OPTIONS", "DESCRIBE"}:
             self.look_up(uri, count=method == "DESCRIBE" and "authorization" not in headers)
+            if self.fault("resize"):  # encoded now and beside the others: it takes too long in the middle of a stream
+                await asyncio.to_thread(lambda: self.server.other_clip)
         if self.fault("mute") and (self.query.get("at") == method or self.query.get("at") == "muted"):
             self.query["at"] = "muted"
+            return
+        if self.query.get("single") == "close" and self.server.viewer not in {None, self}:
+            self.server.event(event="full")
+            self.writer.close()
             return
         if self.fault("garbage"):
             self.writer.write(self.random.randbytes(4000).replace(b"\n", b""))
@@ -180,15 +197,30 @@ class Session:
         self.query = dict(parse_qsl(split.query))
         asked = self.server.asked
         asked[uri] += count
+        if "turns" in self.query:
+            turns = self.query["turns"].split(",")
+            turn = turns[(asked[uri] - 1) % len(turns)]
+            self.query |= {"fault": "status" if turn.isdigit() else turn, "code": turn}
         if asked[uri] > self.number("times", 1e9):
             self.query.pop("fault", None)
 
     def reply(self, method: str, uri: str, headers: dict[str, str]) -> tuple[str, dict[str, str], str]:
+        if self.fault("status") and self.query.get("at") == method:
+            return f"{self.query['code']} Refused", {}, ""
+        if method in {"GET_PARAMETER", "TEARDOWN"}:
+            self.server.event(event=method.lower())
+        if method == "TEARDOWN":
+            self.leave()
         if method == "OPTIONS":
             return "200 OK", {"Public": "OPTIONS, DESCRIBE, SETUP, PLAY, GET_PARAMETER, TEARDOWN"}, ""
         if method == "DESCRIBE":
             return self.describe(method, uri, headers)
         if method == "SETUP":
+            if "single" in self.query and self.server.viewer not in {None, self}:
+                self.server.event(event="full")
+                return f"{self.query['single']} Full", {}, ""
+            self.server.viewer = self
+            self.server.event(event="setup", track=uri.rstrip("/").rpartition("/")[2], uri=uri)
             return self.set_up(headers["transport"])
         if method == "PLAY" and not self.fault("mute"):
             self.server.event(event="play", path=self.path)
@@ -196,7 +228,7 @@ class Session:
 
     def describe(self, method: str, uri: str, headers: dict[str, str]) -> tuple[str, dict[str, str], str]:
         settings = self.server.settings
-        if self.fault("status"):
+        if self.fault("status") and "at" not in self.query:
             code = self.query["code"]
             self.server.event(event="refused", status=int(code))
             return f"{code} Refused", {"WWW-Authenticate": self.challenge()} if code == "401" else {}, ""
@@ -208,16 +240,18 @@ class Session:
             return "401 Unauthorized", {"WWW-Authenticate": self.challenge()}, ""
         audio = self.fault("audio")
         base = uri.split("?", maxsplit=1)[0].rstrip("/")
-        if self.fault("resize"):
-            _ = self.server.other_clip  # encoded now, as it takes too long in the middle of the stream
         body = rtp.describe(
             self.server.clip,
             base,
-            parameters=not self.fault("nosps"),
+            parameters=not self.fault("nosps") and "sets" not in self.query,
             video=not audio,
-            audio=audio or self.fault("both"),
+            audio=audio or self.fault("both") or "tracks" in self.query,
+            backchannel=self.query.get("tracks") == "backchannel",
+            relative="base" in self.query,
         )
-        return "200 OK", {"Content-Type": "application/sdp", "Content-Base": base + "/"}, body
+        bases = {"none": {}, "elsewhere": {"Content-Base": "rtsp://0.0.0.0:554/"}}
+        named = bases.get(self.query.get("base", ""), {"Content-Base": base + "/"})
+        return "200 OK", {"Content-Type": "application/sdp", **named}, body
 
     @property
     def scheme(self) -> str:
@@ -272,14 +306,24 @@ class Session:
         jump, sequence = self.random.randrange(2**31), self.random.randrange(2**15)
         audio = self.fault("audio")
         frame = int((began - settings.epoch) * clip.fps) + 1
+        if self.fault("cached"):
+            frame -= int(self.number("before", 2) * clip.fps)
+            frame -= frame % settings.gop
+        begun = False
         while True:
+            if frame % int(self.number("every", 1)):
+                frame += 1
+                continue
             await self._until(frame, began)
             since = time.monotonic() - began
+            if since >= self.number("until", 1e9):
+                self.query.pop("fault", None)
             if since >= self.number("after", 1e9):
                 if self.fault("resize"):
-                    clip = self.server.other_clip
+                    other = self.server.other_clip
+                    clip = other if other.units[frame % len(other.units)].key else clip
                 elif self.fault("tsjump"):
-                    jump, self.query["fault"] = jump + 3600 * rtp.CLOCK, "jumped"
+                    jump, self.query["fault"] = jump + int(self.number("by", 3600)) * rtp.CLOCK, "jumped"
                 elif await self._breaks():
                     return
             if self.fault("session") and time.monotonic() - self.heard > self.number("seconds", 60):
@@ -291,10 +335,19 @@ class Session:
             unit = clip.units[frame % len(clip.units)]
             if self.fault("nokey") and unit.key and since < self.number("for", 1e9):
                 unit = clips.Unit((), key=False)
+            if "sets" in self.query and unit.key:
+                sets = [nal for nal in unit.nals if nal in clip.parameters]
+                if self.query["sets"] == "apart" or not begun:
+                    stamp = (2 * frame - 1) * rtp.CLOCK // clip.fps // 2 + jump
+                    for nal in sets:
+                        self._send(rtp.packets(clip.codec, clips.Unit((nal,), key=False), sequence, stamp))
+                        sequence += 1
+                unit = clips.Unit(tuple(nal for nal in unit.nals if nal not in sets), key=True)
+                begun = True
             if not audio:
-                parts = rtp.packets(clip.codec, unit, sequence, frame * rtp.CLOCK // clip.fps + jump)
+                parts = rtp.packets(clip.codec, unit, sequence, (frame + unit.later) * rtp.CLOCK // clip.fps + jump)
                 sequence += len(parts)
-                self._send(parts)
+                self._send(self._with_gap(parts, frame % len(clip.units)))
             frame += 1
 
     async def _until(self, frame: int, began: float) -> None:
@@ -322,6 +375,15 @@ class Session:
                 await asyncio.Event().wait()
         return False
 
+    def _with_gap(self, parts: list[bytes], number: int) -> list[bytes]:
+        """Pictures 1, 1 + each, … of the loop, for ``gap``."""
+        if not self.fault("gap") or number % int(self.number("each", 10)) != 1:
+            return parts
+        lost = self.query["packet"]
+        if lost == "all":
+            return []
+        return [part for part in parts if part is not parts[min(int(lost), len(parts) - 1)]]
+
     def _send(self, parts: list[bytes]) -> None:
         share = self.number("share", 0.02)
         if self.fault("loss"):
@@ -340,7 +402,12 @@ class Session:
         middle = 12 + max(0, len(part) - 12) // 2
         return part[:middle] + self.random.randbytes(min(40, len(part) - middle)) + part[middle + 40 :]
 
+    def leave(self) -> None:
+        if self.server.viewer is self:
+            self.server.viewer = None
+
     def end(self) -> None:
+        self.leave()
         if self.streaming:
             self.streaming.cancel()
         if self.datagrams:
@@ -352,9 +419,9 @@ def _md5(text: str) -> str:
     return hashlib.md5(text.encode()).hexdigest()
 
 
-async def _serve(settings: Settings, clip: clips.Clip, port: int) -> None:
+async def _serve(settings: Settings, clip: clips.Clip, host: str, port: int) -> None:
     camera = Server(settings, clip)
-    server = await asyncio.start_server(camera.serve, "127.0.0.1", port, backlog=200)
+    server = await asyncio.start_server(camera.serve, host, port, backlog=200)
     camera.event(port=server.sockets[0].getsockname()[1])
     async with server:
         await server.serve_forever()
@@ -373,6 +440,7 @@ def _cached_clip(settings: Settings, cache: Path | None) -> clips.Clip:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--host", default="127.0.0.1")
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--pictures", type=Path, help="a folder of .png and .jpg files; without it, numbered pictures")
     parser.add_argument("--seconds-each", type=float, default=2.0)
@@ -405,7 +473,7 @@ def main() -> None:
     )
     clip = _cached_clip(settings, args.cache)
     with suppress(KeyboardInterrupt):
-        asyncio.run(_serve(settings, clip, args.port))
+        asyncio.run(_serve(settings, clip, args.host, args.port))
 
 
 class RtspCamera:
@@ -430,7 +498,8 @@ class RtspCamera:
         login = ""
         if self.user is not None:
             login = f"{quote(self.user, safe='')}:{quote(self.password or '', safe='')}@"
-        return f"rtsp://{login}{self.host}:{self.port}{path}{'?' + urlencode(query) if query else ''}"
+        host = f"[{self.host}]" if ":" in self.host else self.host
+        return f"rtsp://{login}{host}:{self.port}{path}{'?' + urlencode(query) if query else ''}"
 
     def showing(self) -> int:
         """Which of the pictures is on at this moment."""
@@ -499,6 +568,7 @@ async def rtsp_camera(
     size: tuple[int, int] = (640, 480),
     codec: str = "h264",
     bit_rate: int | None = None,
+    host: str = "127.0.0.1",
 ) -> AsyncIterator[RtspCamera]:
     """A running fake camera with ``pictures`` in a loop (``numbers`` numbered pictures where there are none).
 
@@ -509,6 +579,7 @@ async def rtsp_camera(
         arguments = [f"--fps={fps}", f"--gop={gop}", f"--codec={codec}", f"--auth={auth}", f"--epoch={epoch}"]
         arguments += [f"--seconds-each={seconds_each}", f"--numbers={numbers}", f"--size={size[0]}x{size[1]}"]
         arguments += [f"--cache={folder}/clip", f"--passwords={folder}/passwords.json"]
+        arguments += [f"--host={host}"]
         arguments += [f"--user={user}"] if user is not None else []
         arguments += [f"--bit-rate={bit_rate}"] if bit_rate else []
         arguments += [f"--pictures={folder}"] if pictures is not None else []
@@ -521,7 +592,7 @@ async def rtsp_camera(
             user=user,
             password=password,
         )
-        camera.fps, camera.seconds_each = fps, seconds_each
+        camera.fps, camera.seconds_each, camera.host = fps, seconds_each, host
         camera.loop_seconds = numbers / fps if pictures is None else len(pictures) * round(seconds_each * fps) / fps
         async with running(camera):
             yield camera

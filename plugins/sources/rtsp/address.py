@@ -17,6 +17,10 @@ class Address:
     """Whole, with the credentials quoted as FFmpeg wants them. A secret."""
 
     @property
+    def encrypted(self) -> bool:
+        return self.url.startswith("rtsps:")
+
+    @property
     def place(self) -> str:
         """``192.168.1.20:554``, for people."""
         return f"[{self.host}]:{self.port}" if ":" in self.host else f"{self.host}:{self.port}"

@@ -16,6 +16,8 @@ class Pace:
     """How long a look waits for a key frame before it decodes the pictures since the last one."""
     most_lag: float = 1.5
     """A picture that is further behind the camera's own clock is not fresh."""
+    settle: float = 0.2
+    """A picture that came in a hurry is judged after so long: it may be an old one in a burst."""
     hopeless_lag: float = 10.0
     """So far behind, or over ``most_lag`` for so long, a stream is dropped and opened anew."""
     no_key_frame: float = 30.0

@@ -1,21 +1,25 @@
-"""An RTSP camera: stays connected, and decodes the next key frame when somebody looks."""
+"""An RTSP camera: connected all the time or at each look, and decodes the next key frame when somebody looks."""
 
 from __future__ import annotations
 
 import asyncio
+import threading
 import time
+from collections.abc import Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from math import ceil
 from typing import Any, ClassVar
 
-from agent.plugin import CameraState, Context, Failure, Frame, FrameUnavailable, Pixels, Source
+from agent.plugin import CameraState, Context, Frame, FrameUnavailable, Pixels, Source
 from plugins.sources.rtsp import trouble
 from plugins.sources.rtsp.address import Address
+from plugins.sources.rtsp.codec import Damaged
 from plugins.sources.rtsp.config import RtspConfig
 from plugins.sources.rtsp.connection import Connection, Ending
-from plugins.sources.rtsp.decode import Damaged, GroupDecoder, decode_key_frame, to_pixels
+from plugins.sources.rtsp.decode import decode_key_frame, decode_newest, to_pixels
+from plugins.sources.rtsp.health import trouble_of, why_no_picture
 from plugins.sources.rtsp.pace import Pace
 from plugins.sources.rtsp.packets import Coded, Group
 from plugins.sources.rtsp.trouble import Trouble
@@ -48,8 +52,16 @@ class RtspSource(Source[RtspConfig]):
         self._again_at = 0.0
         self._failures = 0
         self._stuck = 0
-        self._decoder: GroupDecoder | None = None
         self._told: tuple[CameraState, str] | None = None
+        self._damaged = False
+        """A look found only damaged pictures, and none has found a whole one since."""
+        self._missed: Trouble | None = None
+        """Why the last look had no picture."""
+        self._wanted = asyncio.Event()
+        """Somebody wants to be connected."""
+        self._on_demand = config.connect == "on_demand"
+        if not self._on_demand:
+            self._wanted.set()
 
     # Staying connected
 
@@ -57,21 +69,25 @@ class RtspSource(Source[RtspConfig]):
         try:
             while self._stuck < self.pace.most_stuck:
                 self._down = None
-                ending = await self._connect()
-                if ending is not None:
-                    await self._stay_away(ending)
+                await self._wanted.wait()
+                connection = self._connect()
+                if await self._stays(connection) and (why := self._went_wrong(connection)) is not None:
+                    await self._stay_away(connection, why)
         finally:
             await self._let_go()
         self._trouble = self._down = trouble.PARKED
-        self._report(CameraState.PARKED, self._sentence(trouble.PARKED))
+        self._report(trouble.PARKED)
         self._give_up(trouble.PARKED)
 
-    async def _connect(self) -> Ending | None:
-        """One session from its beginning to its end; None if its thread hung and was abandoned."""
+    def _connect(self) -> Connection:
         connection = Connection(self.context.name, self._address, self.config.transport, self.pace, self._offer)
         self._connection = connection
         connection.start()
         self.log.debug("connecting to %s", self._address.place)
+        return connection
+
+    async def _stays(self, connection: Connection) -> bool:
+        """From a session's beginning to its end; False if its thread hung and was abandoned."""
         while not connection.ended.done():
             self._tell_state(connection)
             news: set[asyncio.Future[Any]] = {connection.ended, *(() if connection.live.done() else (connection.live,))}
@@ -79,24 +95,35 @@ class RtspSource(Source[RtspConfig]):
             if connection.live.done():
                 self._trouble = None
                 self._stuck = 0
-            if not connection.ended.done() and time.monotonic() - connection.beat > self.pace.stuck:
+            hangs = not connection.resolving and time.monotonic() - connection.beat > self.pace.stuck
+            if hangs and not connection.ended.done():
                 connection.end()
+                self._connection = None
                 self._stuck += 1
                 self.log.warning("the driver of %s hangs; abandoned it (%d)", self.context.name, self._stuck)
-                return None
-        return connection.ended.result()
+                return False
+        return True
 
-    async def _stay_away(self, ending: Ending) -> None:
-        connection, why = self._connection, ending.trouble
-        assert connection is not None
+    def _went_wrong(self, connection: Connection) -> Ending | None:
+        """Why the session is over, or None: a look had what it wanted and hung up."""
+        ending = connection.ended.result()
+        self._connection = None
+        if not (ending.opened and connection.ending):
+            return ending
+        if self._missed is not None:
+            return Ending(self._missed, opened=True)
+        self._failures = 0
+        return None
+
+    async def _stay_away(self, connection: Connection, ending: Ending) -> None:
+        why = ending.trouble
         proven = connection.live_since is not None and time.monotonic() - connection.live_since > self.pace.proven
         self._failures = 1 if proven else self._failures + 1
         pause = self.pace.pause(self._failures, refused=why.refused)
         self._again_at = time.monotonic() + pause
-        self._connection = self._decoder = None
         self._trouble = why
         self.log.debug("%s %s", self._sentence(why), why.detail)
-        self._report(why.state if why.state is not CameraState.LIVE else CameraState.CONNECTING, self._sentence(why))
+        self._report(why)
         if not ending.opened:
             self._down = why
             self._give_up(why)
@@ -111,59 +138,89 @@ class RtspSource(Source[RtspConfig]):
     # Telling
 
     def _tell_state(self, connection: Connection) -> None:
+        """Nothing until it is known: what was wrong stays wrong until the camera is live again."""
         now = time.monotonic()
         if connection.opened_at is None:
-            if self._trouble is None:
-                self._report(CameraState.CONNECTING, "")
-        elif now - (connection.last_fresh or connection.opened_at) > self.pace.quiet:
-            self._report(CameraState.SILENT, self._sentence(self._quiet(connection)))
-        elif self._without_keys(connection, now):
-            self._report(CameraState.NO_KEY_FRAMES, self._sentence(trouble.NO_KEY_FRAMES))
+            if connection.resolving and now - connection.began > self.pace.quiet:
+                self._report(trouble.NO_NAME_SERVER)
+            elif self._told is None:
+                self._tell(CameraState.CONNECTING, "")
+        elif why := trouble_of(connection, self.pace, now):
+            self._report(why)
         elif connection.last_key is not None:
-            self._report(CameraState.LIVE, "")
+            self._report(trouble.DAMAGED if self._damaged else None)
 
-    def _quiet(self, connection: Connection) -> Trouble:
-        """Why nothing fresh comes. One late picture is what FFmpeg held back when the stream froze, and no lag."""
-        if connection.last_picture is None or connection.last_fresh is None:
-            return trouble.NO_PICTURES
-        late = connection.last_picture - (connection.lagging_since or connection.last_picture)
-        return trouble.LAGGING if late > self.pace.quiet / 2 else trouble.FROZE
+    def _report(self, why: Trouble | None) -> None:
+        if why is None:
+            self._tell(CameraState.LIVE, "")
+        else:
+            self._tell(why.state, f"{self._told_of(why)}.")
 
-    def _without_keys(self, connection: Connection, now: float) -> bool:
-        since = connection.last_key or connection.opened_at or now
-        return now - since > max(self.pace.no_key_frame / 2, 2 * (connection.keys.seconds or 0.0))
-
-    def _report(self, state: CameraState, sentence: str) -> None:
+    def _tell(self, state: CameraState, sentence: str) -> None:
         if (state, sentence) != self._told:
             self._told = (state, sentence)
             self.context.report(state, sentence)
 
-    def _sentence(self, why: Trouble, *, more: str = "") -> str:
+    def _told_of(self, why: Trouble, more: str = "") -> str:
         text = f"The camera at {self._address.place} {why.what}{more}"
-        if why.advice:
-            text += f"; {why.advice.format(key=f'cameras.{self.context.name}.source')}"
+        return f"{text}; {why.advice.format(key=f'cameras.{self.context.name}.source')}" if why.advice else text
+
+    def _sentence(self, why: Trouble, *, more: str = "") -> str:
+        text = self._told_of(why, more)
+        pause = ceil(self._again_at - time.monotonic())
         if self._connection is None and why is not trouble.PARKED:
-            text += f"; camscribe tries again in {max(1, ceil(self._again_at - time.monotonic()))} s"
-        return text + "."
+            if not self._on_demand:
+                text += f"; camscribe tries again in {max(1, pause)} s"
+            elif pause > 0:
+                text += f"; camscribe tries again at the first look in {pause} s or later"
+        return f"{text}."
 
     # Looking
 
     async def take(self, timeout: float) -> Frame:
         now = time.monotonic()
         look = _Look(now, now + timeout)
+        self._missed = None
+        self._wanted.set()
         try:
             async with asyncio.timeout(timeout):
-                while True:
-                    group, coded = await self._next(look)
-                    try:
-                        frame, lag = await self._develop(group, coded)
-                    except Damaged:
-                        look.damaged += 1
-                        continue
-                    if frame.taken.monotonic >= look.began and lag <= self.pace.most_lag:
-                        return frame
+                frame = await self._seen(look)
         except TimeoutError:
-            raise self._why_not(look, timeout) from None
+            why = self._missed = self._why_not(look, timeout)
+            if self._on_demand:
+                self._report(why)
+            raise FrameUnavailable(why.kind, self._sentence(why, more=f" (within {timeout:g} s)")) from None
+        finally:
+            self._hang_up()
+        self._damaged = False
+        self._trouble = None
+        if self._on_demand or self._connection is None:
+            self._report(None)
+        else:
+            self._tell_state(self._connection)
+        return frame
+
+    def _hang_up(self) -> None:
+        if self._on_demand:
+            self._wanted.clear()
+            if self._connection is not None:
+                self._connection.end()
+
+    async def _seen(self, look: _Look) -> Frame:
+        while True:
+            group, coded = await self._next(look)
+            connection = self._connection
+            try:
+                frame, shown = await self._develop(group, coded)
+            except Damaged:
+                look.damaged += 1
+                continue
+            lag = shown.lag
+            if connection is not None and shown.arrived - (connection.hurried or 0.0) < self.pace.settle:
+                await asyncio.sleep(shown.arrived + self.pace.settle - time.monotonic())
+                lag = connection.meter.in_hindsight(shown)
+            if frame.taken.monotonic >= look.began and lag <= self.pace.most_lag:
+                return frame
 
     async def _next(self, look: _Look) -> tuple[Group, Coded]:
         """A picture that came after the look began: a key frame if one comes soon, else any that can be decoded."""
@@ -199,40 +256,38 @@ class RtspSource(Source[RtspConfig]):
         if self._wish is not None:
             self._wish.refuse(FrameUnavailable(why.kind, self._sentence(why)))
 
-    async def _develop(self, group: Group, coded: Coded) -> tuple[Frame, float]:
-        decoder, self._decoder = self._decoder, None  # owned by the thread until it is done
+    async def _develop(self, group: Group, coded: Coded) -> tuple[Frame, Coded]:
+        unwanted = threading.Event()
         if coded is group.key:
             work = partial(_develop_key_frame, group, self.context.long_edge)
         else:
-            if decoder is None or decoder.group is not group:
-                decoder = GroupDecoder(group)
-            work = partial(_develop_newest, decoder, self.context.long_edge)
-        pixels, shown, decoder = await in_thread(f"decode {self.context.name}", work)
-        self._decoder = decoder
+            work = partial(_develop_newest, group, self.context.long_edge, unwanted.is_set)
+        try:
+            pixels, shown = await in_thread(f"decode {self.context.name}", work)
+        finally:
+            unwanted.set()
         behind = shown.arrived - group.key.arrived
-        how = f"{behind:.1f} s after a key frame" if decoder else "key frame"
-        return Frame(self.context.name, pixels, shown.taken, how), shown.lag
+        how = "key frame" if shown is group.key else f"{behind:.1f} s after a key frame"
+        return Frame(self.context.name, pixels, shown.taken, how), shown
 
-    def _why_not(self, look: _Look, timeout: float) -> FrameUnavailable:
+    def _why_not(self, look: _Look, timeout: float) -> Trouble:
         """Why there was no picture by the deadline."""
         connection, now = self._connection, time.monotonic()
-        if look.damaged:
-            text = f"The camera at {self._address.place} sent only damaged pictures in {timeout:g} s; check its network"
-            return FrameUnavailable(Failure.DAMAGED, f"{text}, and use transport: tcp.")
+        if look.damaged or (connection is not None and connection.damaged_since is not None):
+            self._damaged = True
+            return trouble.DAMAGED
+        if connection is not None and connection.resolving:
+            return trouble.NO_NAME_SERVER
         if connection is None or connection.opened_at is None:
-            why = self._trouble or trouble.SILENT
-        elif connection.last_fresh is None or now - connection.last_fresh > min(self.pace.quiet, timeout / 2):
-            why = self._quiet(connection)
-        else:
-            why = trouble.NO_KEY_FRAMES if connection.last_key is None else trouble.NO_KEY_FRAME_IN_TIME
-        return FrameUnavailable(why.kind, self._sentence(why, more=f" (within {timeout:g} s)"))
+            return self._trouble or trouble.NO_ANSWER
+        return why_no_picture(connection, self.pace, now, timeout)
 
 
-def _develop_key_frame(group: Group, long_edge: int) -> tuple[Pixels, Coded, GroupDecoder | None]:
+def _develop_key_frame(group: Group, long_edge: int) -> tuple[Pixels, Coded]:
     frame, shape = decode_key_frame(group)
-    return to_pixels(frame, shape, long_edge), group.key, None
+    return to_pixels(frame, shape, long_edge), group.key
 
 
-def _develop_newest(decoder: GroupDecoder, long_edge: int) -> tuple[Pixels, Coded, GroupDecoder | None]:
-    frame, shape, coded = decoder.newest()
-    return to_pixels(frame, shape, long_edge), coded, decoder
+def _develop_newest(group: Group, long_edge: int, unwanted: Callable[[], bool]) -> tuple[Pixels, Coded]:
+    frame, shape, coded = decode_newest(group, unwanted)
+    return to_pixels(frame, shape, long_edge), coded

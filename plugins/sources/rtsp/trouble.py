@@ -63,6 +63,18 @@ UNKNOWN_NAME = Trouble(
     "can't be found: its name is unknown to the network",
     "check the host in {key}, or write its IP address",
 )
+NO_NAME_SERVER = Trouble(
+    Failure.UNREACHABLE,
+    CameraState.GONE,
+    "can't be found: the network's name server (DNS) does not answer",
+    "check the network's router, or write the camera's IP address in {key}",
+)
+NO_ANSWER = Trouble(
+    Failure.TIMEOUT,
+    CameraState.SILENT,
+    "has not answered yet",
+    "check that it is switched on and on the network",
+)
 SILENT = Trouble(
     Failure.TIMEOUT,
     CameraState.SILENT,
@@ -77,15 +89,21 @@ NO_PICTURES = Trouble(
 )
 BUSY = Trouble(
     Failure.SOURCE,
-    CameraState.SILENT,
+    CameraState.BUSY,
     "answered that it can't serve the stream just now",
     "it may be starting, or have no connection left for another viewer",
 )
 NOT_RTSP = Trouble(
     Failure.SOURCE,
     CameraState.SILENT,
-    "answered something that is not a usable RTSP stream",
-    "check the port and the path in {key}",
+    "hung up, or answered something that is not a usable RTSP stream",
+    "it may have no connection left for another viewer, or the port or path in {key} is wrong",
+)
+HUNG_UP = Trouble(
+    Failure.UNREACHABLE,
+    CameraState.SILENT,
+    "hung up before it sent anything",
+    "it may have no connection left for another viewer, or need a restart",
 )
 NO_VIDEO = Trouble(
     Failure.NO_VIDEO,
@@ -112,10 +130,29 @@ NO_KEY_FRAME_IN_TIME = Trouble(
     "set a key frame interval (also called I-frame interval or GOP) of 1 to 4 seconds in the camera",
 )
 CLOSED = Trouble(Failure.UNREACHABLE, CameraState.GONE, "closed the connection")
+NO_SUCH_TRANSPORT = Trouble(
+    Failure.SOURCE,
+    CameraState.NOT_FOUND,
+    "does not send this stream by the transport that is set",
+    "set transport to the other of tcp and udp for {key}",
+    refused=True,
+)
 FROZE = Trouble(Failure.STALE, CameraState.SILENT, "stopped sending pictures", "it may need a restart")
+TOO_FEW = Trouble(
+    Failure.TIMEOUT,
+    CameraState.LIVE,
+    "sends so few pictures that none came in time",
+    "set one picture a second or more in the camera (each can be had only when the next one comes)",
+)
+DAMAGED = Trouble(
+    Failure.DAMAGED,
+    CameraState.DAMAGED,
+    "sends only damaged pictures",
+    "check its network (Wi-Fi, cables), leave transport at tcp, or take a smaller stream",
+)
 LAGGING = Trouble(
     Failure.STALE,
-    CameraState.LIVE,
+    CameraState.BEHIND,
     "sends pictures that are too old",
     "the network or this machine is too slow for the stream: take a smaller one (substream)",
 )
@@ -133,7 +170,12 @@ _PLAIN: tuple[tuple[tuple[type[Exception], ...], Trouble], ...] = (
     ((av.error.ConnectionRefusedError,), REFUSED),
 )
 _NO_ROUTE = {errno.EHOSTUNREACH, errno.ENETUNREACH, errno.ENETDOWN, errno.EHOSTDOWN}
-_CLOSED = (av.error.ConnectionResetError, av.error.BrokenPipeError, av.error.EOFError)
+_HUNG_UP = (
+    av.error.ConnectionResetError,
+    av.error.BrokenPipeError,
+    av.error.EOFError,
+    av.error.PermissionError,  # what FFmpeg makes of a PLAY without an answer
+)
 
 
 def words(error: BaseException) -> str:
@@ -144,18 +186,27 @@ def words(error: BaseException) -> str:
 
 def while_opening(error: Exception, elapsed: float, open_timeout: float, address: Address) -> Trouble:
     """Why a stream could not be opened. Knocks at the port itself where the error alone doesn't tell (blocks)."""
+    why = _while_opening(error, elapsed, open_timeout, address)
+    if address.encrypted and why in {SILENT, NOT_RTSP, HUNG_UP}:
+        return replace(why, advice=f"{why.advice}; if it does not encrypt, write rtsp:// in {{key}}")
+    return why
+
+
+def _while_opening(error: Exception, elapsed: float, open_timeout: float, address: Address) -> Trouble:
     for kinds, why in _PLAIN:
         if isinstance(error, kinds):
             return why
     if isinstance(error, OSError) and error.errno in _NO_ROUTE:
         return UNREACHABLE
+    if isinstance(error, OSError) and error.errno == errno.EPROTONOSUPPORT:
+        return NO_SUCH_TRANSPORT
     unreachable = _knock(address)
     if unreachable is not None:
         return unreachable
     # A silent camera comes as InvalidData, PermissionError or ExitError: only the time taken tells.
     if elapsed >= 0.9 * open_timeout:
         return SILENT
-    return CLOSED if isinstance(error, _CLOSED) else NOT_RTSP
+    return HUNG_UP if isinstance(error, _HUNG_UP) else NOT_RTSP
 
 
 def while_reading(error: Exception | None, silent_for: float, read_timeout: float, *, pictures: bool) -> Trouble:

@@ -85,11 +85,12 @@ async def test_stream_that_falls_behind_is_refused_and_opened_anew() -> None:
         rtsp_camera(fps=25, gop=5, size=SMALL) as camera,
         watching(camera.url(fault="slow", pace=0.5, times=1), pace=pace) as watched,
     ):
-        while CameraState.CONNECTING not in watched.states[1:]:
+        while CameraState.BEHIND not in watched.states:
             with suppress(FrameUnavailable):
                 frame = await watched.source.take(1)
                 assert camera.age(read_number(frame.pixels)) <= pace.most_lag + 0.4
         assert any("too old" in sentence for _, sentence in watched.told)
+        assert CameraState.CONNECTING not in watched.states[1:]
         await look_fresh(camera, watched)
 
 
