@@ -32,8 +32,8 @@ class UsbConfig(PluginConfig):
         None,
         ge=1,
         le=240,
-        description="Pictures a second that the camera is asked for. Left out: 30, or what is near. Fewer leave more of "
-        "the USB bus to other cameras, and let some see better in the dark.",
+        description="Pictures a second that the camera is asked for. Left out: 30, or what is near. Fewer leave more "
+        "of the USB bus to other cameras, and let some see better in the dark.",
     )
     format: Literal["mjpeg", "any"] = Field(
         "mjpeg",
