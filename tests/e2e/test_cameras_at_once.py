@@ -24,7 +24,7 @@ from tests.fakes import number_reader
 from tests.fakes.bad_cameras import BAD, bad_cameras
 from tests.fakes.gst_camera import gst_camera
 from tests.fakes.rtsp_camera import RtspCamera, rtsp_camera
-from tests.fakes.service import ROOT, Service, camscribe, lives, write_config
+from tests.fakes.service import ROOT, Service, camscribe, write_config
 
 LASTS = 75.0
 EVERY = 5.0
@@ -166,8 +166,7 @@ async def test_good_cameras_get_every_look_beside_all_the_bad_ones(tmp_path: Pat
 
     assert max(count for _, count in record.threads) <= len(BAD) + len(good) + A_FEW
     assert record.threads_between(LASTS - 10, LASTS) <= record.threads_between(35, 45) + 2
-    assert below == []
-    assert not lives(psutil.Process(service.process.pid)) if psutil.pid_exists(service.process.pid) else True
+    assert below == []  # nobody is left: it had no child, and was waited for itself
     everything = "\n".join(service.out + service.err)
     assert "Traceback" not in everything
     assert "hangs" not in everything

@@ -58,8 +58,8 @@ def paths() -> dict[str, str]:
 
 
 async def said_by(*arguments: str) -> str:
-    """What another camscribe prints, all of it."""
-    async with camscribe(*arguments, env={"PYTHONPATH": str(ROOT)}) as other:
+    """What another camscribe prints, all of it, on lines so long that no password is broken at their end."""
+    async with camscribe(*arguments, env={"PYTHONPATH": str(ROOT), "COLUMNS": "2000"}) as other:
         await asyncio.wait_for(other.process.wait(), 60)
     return "\n".join([*other.out, *other.err])
 
