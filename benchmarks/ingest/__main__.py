@@ -25,6 +25,7 @@ from benchmarks.ingest.results import Result
 from benchmarks.ingest.server import ROOT, Cameras, cameras
 from benchmarks.ingest.streams import Stream
 
+CONSOLES = (Console(), Console(stderr=True))
 STARTING = 8.0
 """About what a row takes besides its measuring."""
 
@@ -112,9 +113,7 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
 
 
 def bench(args: argparse.Namespace, command: str) -> int:
-    out, err = Console(), Console(stderr=True)
-    if not out.is_terminal:
-        out = Console(width=130)
+    out, err = (one if one.is_terminal else Console(width=130, stderr=one.stderr) for one in CONSOLES)
     bar = Progress(TextColumn("{task.description}"), BarColumn(), TimeElapsedColumn(), console=err, transient=True)
     with bar as progress:
         run = Run(cases_of(args), progress)

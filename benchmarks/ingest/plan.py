@@ -86,7 +86,9 @@ def more() -> list[Case]:
     usual = Case("camscribe", 8, 30, table="more")
     slow = replace(usual, seconds=60, every=30.0, label="a look each 30 s")
     small = replace(usual, stream=Stream(size=(640, 360), bit_rate=600_000), label="640x360, 0.6 Mbit/s")
-    hevc = replace(usual, cameras=1, stream=Stream(codec="hevc", bit_rate=3_000_000), label="H.265, 3 Mbit/s")
+    hevc = replace(
+        usual, cameras=1, stream=Stream(codec="hevc", bit_rate=3_000_000, pictures=500), label="H.265, 3 Mbit/s"
+    )
     long = replace(usual, cameras=1, every=3.0, stream=Stream(gop=250), label="GOP 250 (10 s), a look each 3 s")
     udp = replace(usual, transport="udp", label="UDP")
     two = replace(usual, cameras=2)

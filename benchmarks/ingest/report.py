@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from statistics import median
 
+from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from benchmarks.ingest.machine import sentence
@@ -14,11 +15,11 @@ from benchmarks.ingest.promises import pair_of, verdicts
 from benchmarks.ingest.results import Result
 
 NUMBERS = (
-    "CPU ms per camera-second",
-    "cores in all",
-    "age s, median / max",
-    "wait s, median / max",
-    "MB a camera (peak)",
+    "CPU ms a\ncamera-second",
+    "cores\nin all",
+    "age s,\nmedian / max",
+    "wait s,\nmedian / max",
+    "MB a camera\n(peak)",
     "looks",
 )
 MAIN = ("cameras", "how", *NUMBERS)
@@ -27,7 +28,7 @@ MORE = ("cameras", "stream", "how", *NUMBERS)
 
 def named(case: Case) -> list[str]:
     """The cells that say which row it is."""
-    label = [case.label or "as above"] if case.table == "more" else []
+    label = [case.label or "the usual"] if case.table == "more" else []
     return [str(case.cameras), *label, case.name]
 
 
@@ -69,12 +70,25 @@ def remarks(results: Sequence[Result]) -> list[str]:
     told = [
         f"* {one.case.title}: {one.disturbed}, so ages here are the machine's as much as the method's" for one in late
     ]
+    told += [
+        f"{one.case.title}: falls behind, so that it is older by the second and its CPU time is that of the pictures "
+        f"it managed; all of them would take {need:.1f} cores"
+        for one in results
+        if not one.missing and one.behind and (need := _cores_needed(one, results))
+    ]
     told += [f"{one.case.title}: {one.missing} {one.reason}" for one in results if one.missing and one.reason]
     return told + [
         f"{one.case.title}: something else used {one.others_cores:.1f} cores meanwhile"
         for one in results
         if not one.missing and one.others_cores > 0.25
     ]
+
+
+def _cores_needed(one: Result, results: Sequence[Result]) -> float:
+    """By what it costs where it keeps up; 0 where that is not known."""
+    fit = [it for it in results if it.case.way == one.case.way and it.case.stream == one.case.stream]
+    costs = [it.cpu_ms for it in fit if not it.missing and not it.behind]
+    return max(costs, default=0.0) * one.case.cameras / 1000
 
 
 def on_terminal(results: Sequence[Result]) -> list[Table]:
@@ -87,7 +101,7 @@ def on_terminal(results: Sequence[Result]) -> list[Table]:
         shown = rows(results, name)
         if not shown:
             continue
-        table = Table(title=title, title_justify="left")
+        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
         labels = len(columns) - len(NUMBERS)
         for index, column in enumerate(columns):
             numeric = index == 0 or index >= labels
@@ -123,8 +137,9 @@ def _where(results: Sequence[Result], told: dict[str, str | int]) -> list[str]:
 
 def _table(columns: Sequence[str], shown: Sequence[Result]) -> str:
     labels = len(columns) - len(NUMBERS)
+    heads = [column.replace("\n", " ") for column in columns]
     rules = ["---" if 0 < index < labels else "---:" for index in range(len(columns))]
-    return "\n".join("| " + " | ".join(cells) + " |" for cells in [columns, rules, *map(row, shown)])
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in [heads, rules, *map(row, shown)])
 
 
 def _list(lines: Sequence[str]) -> list[str]:

@@ -14,6 +14,8 @@ from benchmarks.ingest.usage import Spent
 LATE_MS = 100.0
 """A server whose pictures go out later than that (99th percentile) is no measure."""
 ALL_SENT = 0.98
+BEHIND = 2.0
+"""Seconds; no method here is so old by itself."""
 BUSY_CORES = 0.25
 """As much of a core may somebody else use on a quiet machine."""
 
@@ -91,6 +93,11 @@ class Result:
         return self.server_late_p99_ms > LATE_MS or self.server_sent_share < ALL_SENT
 
     @property
+    def behind(self) -> bool:
+        """It gets more pictures than it can take."""
+        return bool(self.ages) and median(self.ages) > BEHIND
+
+    @property
     def disturbed(self) -> str | None:
         """Why a number that is too high proves nothing."""
         if self.server_sent_share < ALL_SENT:
@@ -105,9 +112,8 @@ class Result:
         case = asdict(self.case) | {"stream": self.case.stream.title}
         if self.missing:
             return {**case, "missing": self.missing, "reason": self.reason}
-        numbers = {
-            key: _short(value) for key, value in asdict(self).items() if key not in {"case", "missing", "reason"}
-        }
+        apart = {"case", "missing", "reason"}
+        numbers = {key: _short(value) for key, value in asdict(self).items() if key not in apart}
         return {**case, "cpu_ms_per_camera_second": _short(self.cpu_ms), **numbers}
 
 

@@ -24,10 +24,8 @@ from PIL import Image, ImageFilter
 from tests.fakes import clips
 
 PARAMETERS = {"h264": {7, 8}, "hevc": {32, 33, 34}}
+PRESETS = {"h264": "superfast", "hevc": "ultrafast"}
 WORK = Path(__file__).resolve().parents[1] / "work"
-PICTURES = 1500
-"""A minute at 25 a second: longer than any backlog (the server drops readers half a minute behind), so that a number
-tells an age without doubt."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +37,9 @@ class Stream:
     fps: int = 25
     gop: int = 50
     bit_rate: int = 4_000_000
+    pictures: int = 1500
+    """In the loop: a minute of them is longer than any backlog (the server drops readers half a minute behind), so that
+    a number tells an age without doubt."""
 
     @property
     def title(self) -> str:
@@ -48,7 +49,7 @@ class Stream:
 
     @property
     def loop_seconds(self) -> float:
-        return PICTURES / self.fps
+        return self.pictures / self.fps
 
     @property
     def path(self) -> Path:
@@ -56,7 +57,10 @@ class Stream:
         recipe = Path(__file__).read_bytes() + Path(clips.__file__).read_bytes()
         mark = hashlib.sha256(recipe).hexdigest()[:8]
         width, height = self.size
-        return WORK / f"{self.codec}-{width}x{height}-{self.fps}-{self.gop}-{self.bit_rate // 1000}k-{mark}.clip"
+        return (
+            WORK
+            / f"{self.codec}-{width}x{height}-{self.fps}-{self.gop}-{self.bit_rate // 1000}k-{self.pictures}-{mark}.clip"
+        )
 
 
 def ready(stream: Stream) -> Path:
@@ -94,7 +98,7 @@ def load(path: Path) -> clips.Clip:
 def encode(stream: Stream) -> clips.Clip:
     encoder = _encoder(stream)
     packets = []
-    for number, picture in enumerate(scene(PICTURES, stream.size)):
+    for number, picture in enumerate(scene(stream.pictures, stream.size)):
         frame = av.VideoFrame.from_image(picture).reformat(
             format="yuv420p", dst_colorspace="ITU709", dst_color_range="MPEG"
         )
@@ -120,7 +124,7 @@ def _encoder(stream: Stream) -> av.VideoCodecContext:
     keys = f"keyint={stream.gop}:min-keyint={stream.gop}:scenecut=0:repeat-headers=1"
     more = ":cabac=1:deblock=0,0" if stream.codec == "h264" else ":deblock=0,0:log-level=none:pools=1:frame-threads=1"
     name = "x264-params" if stream.codec == "h264" else "x265-params"
-    encoder.options = {"preset": "superfast", "tune": "zerolatency", name: keys + more}
+    encoder.options = {"preset": PRESETS[stream.codec], "tune": "zerolatency", name: keys + more}
     return encoder
 
 
