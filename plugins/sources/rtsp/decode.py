@@ -2,84 +2,116 @@
 
 from __future__ import annotations
 
+from collections import deque
+from collections.abc import Callable
 from fractions import Fraction
-from typing import Any, cast
+from typing import cast
 
-import av
 from av.video.frame import VideoFrame
 from av.video.reformatter import ColorRange, Colorspace
 
 from agent.plugin import Pixels
+from plugins.sources.rtsp.codec import Codec, Damaged, Decoder
+from plugins.sources.rtsp.frame_numbers import FrameNumbers
 from plugins.sources.rtsp.packets import Coded, Group
 
 UNSPECIFIED = 2
 HD = 720
+DEEPEST = 20
+"""Pictures that a decoder may hold back to bring them into order: H.264 and H.265 allow 16."""
 
 
-class Damaged(Exception):
-    """The picture, or one it builds on, is not whole."""
+class Unwanted(Exception):
+    """Nobody waits for the picture any more."""
 
 
 def decode_key_frame(group: Group) -> tuple[VideoFrame, Fraction]:
     """The picture and the shape of its pixels. Raises Damaged, and spoils the group: the rest builds on it."""
     decoder = group.codec.decoder()
     try:
-        frames = [*_decode(decoder, group.key.packet), *_decode(decoder, None)]
+        frames = [*decoder.decode(group.key.packet), *decoder.decode(None)]
     except Damaged:
         group.spoil()
         raise
     if not frames:
-        group.spoil()
-        raise Damaged
+        raise Damaged  # or the camera refreshes its picture bit by bit: then the group will be whole after a while
     return frames[0], _pixel_shape(decoder)
 
 
 class GroupDecoder:
-    """Decodes a group up to its newest picture, going on where the last look stopped."""
+    """Stands somewhere in a group; what it has decoded, the group need not keep."""
 
-    def __init__(self, group: Group) -> None:
-        self.group = group
-        self._decoder = group.codec.decoder()
-        self._pictures = group.pictures  # the list itself: the group may drop it, and its length only grows
-        self._next = 0
+    def __init__(self, codec: Codec) -> None:
+        self._decoder = codec.decoder()
+        self._numbers = FrameNumbers(codec.name, codec.extradata)
+        self._fed: deque[Coded] = deque(maxlen=DEEPEST)
         self._last: VideoFrame | None = None
 
+    def feed(self, coded: Coded) -> None:
+        """Raises Damaged."""
+        self._fed.append(coded)
+        if self._numbers.missing(memoryview(coded.packet)):
+            raise Damaged
+        for frame in self._decoder.decode(coded.packet):
+            self._last = frame
+
     def newest(self) -> tuple[VideoFrame, Fraction, Coded]:
-        """Raises Damaged, and spoils the group: what follows builds on the damaged picture."""
-        try:
-            while self._next < len(self._pictures):
-                for frame in _decode(self._decoder, self._pictures[self._next].packet):
-                    self._last = frame
-                self._next += 1
-        except Damaged:
-            self.group.spoil()
-            raise
-        if self._last is None or not self.group.whole:
+        if self._last is None:
             raise Damaged
         return self._last, _pixel_shape(self._decoder), self._coded(self._last)
 
     def _coded(self, frame: VideoFrame) -> Coded:
         """Where pictures are reordered, the newest decoded is not the newest arrived."""
-        for coded in reversed(self._pictures[max(0, self._next - 20) : self._next]):
-            if coded.packet.pts == frame.pts:
-                return coded
-        return self._pictures[self._next - 1]
+        return next((coded for coded in reversed(self._fed) if coded.packet.pts == frame.pts), self._fed[-1])
 
 
-def _decode(decoder: av.VideoCodecContext, packet: av.Packet[Any] | None) -> list[VideoFrame]:
+def decode_newest(group: Group, unwanted: Callable[[], bool] = lambda: False) -> tuple[VideoFrame, Fraction, Coded]:
+    """The group's newest picture; decoding goes on where it stopped last.
+
+    Raises Damaged, and spoils the group: what follows builds on the damaged picture. Raises Unwanted.
+    """
+    with group.decoding:
+        while _step(group):
+            if unwanted():
+                raise Unwanted
+        if not group.whole or group.decoder is None:
+            raise Damaged
+        return group.decoder.newest()
+
+
+def move_along(group: Group) -> None:
+    """Make room in a group that nobody looked at for long: two steps for each picture that comes.
+
+    A GOP of minutes can be shown at any time that way; its pictures cost what decoding them costs, and only then.
+    """
+    if group.decoding.acquire(blocking=False):  # else a look is at it
+        try:
+            for _ in range(2):
+                if group.full:
+                    _step(group)
+        except Damaged:
+            return  # and spoiled
+        finally:
+            group.decoding.release()
+
+
+def _step(group: Group) -> bool:
+    """Decode one more picture of the group; False where there is none."""
+    coded = group.next()
+    if coded is None:
+        return False
     try:
-        frames = decoder.decode(packet)
-    except av.error.EOFError:
-        return []
-    except av.FFmpegError as error:
-        raise Damaged from error
-    if any(frame.is_corrupt for frame in frames):
-        raise Damaged
-    return frames
+        if group.decoder is None:
+            group.decoder = GroupDecoder(group.codec)
+        group.decoder.feed(coded)
+    except Damaged:
+        group.spoil()
+        raise
+    return True
 
 
-def _pixel_shape(decoder: av.VideoCodecContext) -> Fraction:
-    return decoder.sample_aspect_ratio or Fraction(1)
+def _pixel_shape(decoder: Decoder) -> Fraction:
+    return decoder.context.sample_aspect_ratio or Fraction(1)
 
 
 def to_pixels(frame: VideoFrame, shape: Fraction, long_edge: int) -> Pixels:

@@ -2,17 +2,22 @@
 
 from __future__ import annotations
 
+import threading
 from collections import deque
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import av
 
 from agent.plugin import Moment
 from plugins.sources.rtsp.codec import Codec
 
+if TYPE_CHECKING:
+    from plugins.sources.rtsp.decode import GroupDecoder
+
 MOST_BYTES = 24_000_000
 MOST_PICTURES = 900
+"""That wait to be decoded: 36 s at 25 a second."""
 CREEP = 0.001
 """A camera's clock may run slow by this share without counting as lag; a real backlog grows much faster."""
 LEAP = 5.0
@@ -28,38 +33,51 @@ class Coded:
     arrived: float
     """It was whole; monotonic."""
     lag: float
+    clock: float | None = None
+    """The camera's, in seconds."""
 
 
 class Group:
-    """A key frame and the pictures that build on it. One thread adds, others read.
+    """A key frame and the pictures that build on it. One thread adds, another decodes.
 
-    ``whole`` turns False when a picture in it is damaged or it grew out of bounds: nothing in it can be shown any more.
+    ``whole`` turns False when a picture in it is damaged: nothing in it can be shown any more.
     """
 
-    __slots__ = ("_bytes", "codec", "pictures", "whole")
+    __slots__ = ("_added", "_taken", "_waiting", "codec", "decoder", "decoding", "key", "whole")
 
     def __init__(self, key: Coded, codec: Codec) -> None:
-        self.codec = codec
-        self.pictures = [key]
+        self.key, self.codec = key, codec
         self.whole = not key.packet.is_corrupt
-        self._bytes = key.packet.size
+        self.decoding = threading.Lock()
+        """Held by whoever calls ``next`` and feeds ``decoder``."""
+        self.decoder: GroupDecoder | None = None
+        self._waiting = deque([key])
+        self._added, self._taken = key.packet.size, 0  # bytes; one thread each, so that neither needs a lock
 
     @property
-    def key(self) -> Coded:
-        return self.pictures[0]
+    def full(self) -> bool:
+        """More waits to be decoded than should be kept."""
+        return self._added - self._taken > MOST_BYTES or len(self._waiting) > MOST_PICTURES
 
     def add(self, coded: Coded) -> None:
-        if not self.whole:
-            return
-        self._bytes += coded.packet.size
-        if coded.packet.is_corrupt or self._bytes > MOST_BYTES or len(self.pictures) >= MOST_PICTURES:
+        if coded.packet.is_corrupt:
             self.spoil()
-        else:
-            self.pictures.append(coded)
+        if self.whole:
+            self._waiting.append(coded)
+            self._added += coded.packet.size
+
+    def next(self) -> Coded | None:
+        """Take the oldest picture that waits to be decoded."""
+        try:
+            coded = self._waiting.popleft()
+        except IndexError:  # spoiled from the other thread, perhaps at this very moment
+            return None
+        self._taken += coded.packet.size
+        return coded
 
     def spoil(self) -> None:
         self.whole = False
-        self.pictures = self.pictures[:1]  # a new list: a decoder may be walking along the old one
+        self._waiting.clear()
 
 
 class KeyInterval:
@@ -96,6 +114,15 @@ class LagMeter:
         self._last: tuple[float, float] | None = None
         self._best = 0.0
         self.lag = 0.0
+
+    @property
+    def best(self) -> float:
+        """Arrival less timestamp of the picture that came with the least delay."""
+        return self._best
+
+    def in_hindsight(self, coded: Coded) -> float:
+        """A server may begin with a burst of old pictures: only the later ones show how old the first were."""
+        return coded.lag if coded.clock is None else max(coded.lag, coded.arrived - coded.clock - self._best)
 
     def measure(self, arrived: float, clock: float | None, held: float = 0.0) -> float:
         """``clock``: the picture's timestamp in seconds, where it has one; ``held``: how long it took to be whole."""

@@ -18,23 +18,33 @@ def group(size: int = 10) -> Group:
     return Group(coded(size), Codec("h264", None))
 
 
-def test_group_keeps_what_follows_its_key_frame() -> None:
-    pictures = group()
-    pictures.add(coded())
+def test_group_gives_its_pictures_in_order_and_keeps_its_key_frame() -> None:
+    pictures, following = group(), coded()
+    pictures.add(following)
     assert pictures.whole
-    assert len(pictures.pictures) == 2
+    assert [pictures.next(), pictures.next(), pictures.next()] == [pictures.key, following, None]
 
 
 @pytest.mark.parametrize(("count", "size"), [(MOST_PICTURES, 10), (25, MOST_BYTES // 25)])
-def test_group_out_of_bounds_is_let_go(count: int, size: int) -> None:
+def test_group_is_full_until_pictures_are_taken_out_of_it(count: int, size: int) -> None:
     pictures = group(size)
     for _ in range(count - 1):
         pictures.add(coded(size))
+    assert not pictures.full
+    pictures.add(coded(size))
+    assert pictures.full
+    assert pictures.next() is pictures.key
+    assert not pictures.full
     assert pictures.whole
-    pictures.add(coded(size))
+
+
+def test_spoiled_group_keeps_nothing() -> None:
+    pictures = group()
+    pictures.add(coded())
+    pictures.spoil()
+    pictures.add(coded())
     assert not pictures.whole
-    pictures.add(coded(size))
-    assert pictures.pictures == [pictures.key]
+    assert pictures.next() is None
 
 
 def test_key_interval_is_the_longest_of_the_last_three() -> None:
