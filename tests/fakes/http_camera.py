@@ -22,10 +22,11 @@ What a request's query asks for (``times=N``: only the first N requests with thi
     said=stuck                         Last-Modified is always the same, though the pictures aren't
     behind=1&stamp=1                   the picture taken at the last request; X-Timestamp tells
     same=1                             always picture 0
+    idle=close | second=close          the connection ends after an answer | at its second request, unsaid
 
 and a stream's, beside these:
 
-    kept=N        begins with N old pictures        fps=F         its own rate
+    kept=N&late=S begins with N old pictures, after S seconds      fps=F  its own rate
     delimiter=…   as written, declared=… as said    lengths=no | lie | huge, newline=lf
     fault=freeze | end | half  after=S              fault=headless | hugehead | hugepart | torn, once=1
 """
@@ -142,7 +143,7 @@ class Session:
         return float(self.query.get(name, default))
 
     async def run(self) -> None:
-        again = True
+        again, count = True, 0
         while again:
             first = await self.reader.readexactly(1)
             if first == b"\x16":  # a client that speaks TLS
@@ -160,6 +161,9 @@ class Session:
             self.server.event(
                 event="request", path=target, headers=self.headers, connection=self.connection, at=time.monotonic()
             )
+            count += 1
+            if count > 1 and self.query.get("second") == "close":
+                return
             again = await self.answer(method, target)
 
     async def answer(self, method: str, target: str) -> bool:
@@ -359,6 +363,8 @@ class Session:
         lines = ["HTTP/1.0 200 OK", *(f"{key}: {value}" for key, value in kind.items())]
         self.writer.write(("\r\n".join(lines) + "\r\n\r\n").encode())
         began, server = time.monotonic(), self.server
+        await self.writer.drain()
+        await asyncio.sleep(self.number("late", 0))
         for back in range(int(self.number("kept", 0)), 0, -1):
             self.part(delimiter, server.now() - int(server.settings.fps * (10 + back)))
         number, fps = server.now(), self.number("fps", server.settings.fps)

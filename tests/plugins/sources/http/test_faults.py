@@ -159,9 +159,13 @@ async def test_camera_comes_back_by_itself() -> None:
         assert looked.states[-1] is CameraState.LIVE
 
 
-async def test_connections_that_die_unsaid_cost_no_look() -> None:
-    async with http_camera(user="viewer", password="right") as camera, looking(camera.url(idle="close")) as looked:
-        for _ in range(10):
+@pytest.mark.parametrize("dies", [{"idle": "close"}, {"second": "close"}], ids=str)
+async def test_connections_that_die_unsaid_cost_no_look(dies: dict[str, str]) -> None:
+    async with (
+        http_camera(user="viewer", password="right", nonce_uses=1) as camera,
+        looking(camera.url(**dies)) as looked,
+    ):
+        for _ in range(5):
             await looked.fresh(camera)
 
 

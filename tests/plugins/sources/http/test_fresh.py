@@ -52,6 +52,7 @@ async def test_stream_is_fresh() -> None:
         {"kept": 3},
         {"kept": 2, "lengths": "no"},
         {"fps": 2, "kept": 1},
+        {"kept": 1, "late": 0.3},
     ],
     ids=str,
 )
