@@ -183,8 +183,11 @@ async def test_a_share_that_is_mounted_again_holds_nothing_new(camera, tmp_path)
     source = camera(tmp_path, max_age=1)
     paint(tmp_path / "a.jpg")
     await eventually(lambda: source._folder._tree.newest and age_of_newest(source) > 1)
-    source._folder._tree._device = -1
+    tree = source._folder._tree
+    before = tree._folders[str(tmp_path)]
+    tree._device = -1
     assert (await refusal(source, 0.3)).kind is Failure.STALE
+    assert tree._folders[str(tmp_path)] is not before, "it is looked at as for the first time"
 
 
 # --- whole pictures only
