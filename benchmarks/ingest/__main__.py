@@ -12,6 +12,7 @@ import shlex
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
+from dataclasses import replace
 from pathlib import Path
 
 from rich.console import Console
@@ -88,17 +89,18 @@ def status(told: Sequence[Verdict]) -> int:
 def cases_of(args: argparse.Namespace) -> list[Case]:
     if args.quick:
         return plan.quick()
-    cases = plan.main_cases(args.cameras, args.methods, args.seconds)
+    cases = plan.main_cases(args.cameras, args.methods)
     if {"camscribe", "opencv"} <= {*args.methods} and not args.no_pair:
         cases += plan.pair()
-    return cases + (plan.more() if args.more else [])
+    cases += plan.more() if args.more else []
+    return [replace(case, seconds=case.seconds * args.seconds / plan.SECONDS) for case in cases]
 
 
 def arguments(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench-ingest", description=__doc__)
     parser.add_argument("--cameras", type=int, nargs="+", default=[*plan.CAMERAS], metavar="N", help="1 8 16")
     parser.add_argument("--methods", nargs="+", choices=[*plan.WAYS], default=[*plan.COMPARED])
-    parser.add_argument("--seconds", type=float, default=45, help="how long each row is measured (45)")
+    parser.add_argument("--seconds", type=float, default=plan.SECONDS, help="a row of the table (45); others alike")
     parser.add_argument("--no-pair", action="store_true", help="leave out the two methods in turns at 2 cameras")
     parser.add_argument("--more", action="store_true", help="long groups, small streams, H.265, UDP, few looks as well")
     parser.add_argument("--quick", action="store_true", help="what the promises need, in about two minutes")

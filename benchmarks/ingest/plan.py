@@ -40,9 +40,11 @@ WAYS = {
 }
 COMPARED = ("camscribe", "opencv", "ffmpeg")
 CAMERAS = (1, 8, 16)
+SECONDS = 45.0
 
 
 USUAL = Stream()
+HEVC = Stream(codec="hevc", bit_rate=3_000_000, pictures=500)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,8 +70,8 @@ class Case:
         return WAYS[self.way].title
 
 
-def main_cases(cameras: Sequence[int] = CAMERAS, ways: Sequence[str] = COMPARED, seconds: float = 45) -> list[Case]:
-    return [Case(way, count, seconds) for count in cameras for way in ways]
+def main_cases(cameras: Sequence[int] = CAMERAS, ways: Sequence[str] = COMPARED) -> list[Case]:
+    return [Case(way, count, SECONDS) for count in cameras for way in ways]
 
 
 def pair(rounds: int = 2, seconds: float = 30) -> list[Case]:
@@ -86,9 +88,7 @@ def more() -> list[Case]:
     usual = Case("camscribe", 8, 30, table="more")
     slow = replace(usual, seconds=60, every=30.0, label="a look each 30 s")
     small = replace(usual, stream=Stream(size=(640, 360), bit_rate=600_000), label="640x360, 0.6 Mbit/s")
-    hevc = replace(
-        usual, cameras=1, stream=Stream(codec="hevc", bit_rate=3_000_000, pictures=500), label="H.265, 3 Mbit/s"
-    )
+    hevc = replace(usual, cameras=1, stream=HEVC, label="H.265, 3 Mbit/s")
     long = replace(usual, cameras=1, every=3.0, stream=Stream(gop=250), label="GOP 250 (10 s), a look each 3 s")
     udp = replace(usual, transport="udp", label="UDP")
     two = replace(usual, cameras=2)

@@ -7,9 +7,9 @@ has still, detailed ground, something that moves, and a little of a sensor's noi
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import hashlib
 import json
-import os
 import pickle
 import sys
 from collections.abc import Iterator
@@ -57,20 +57,19 @@ class Stream:
         recipe = Path(__file__).read_bytes() + Path(clips.__file__).read_bytes()
         mark = hashlib.sha256(recipe).hexdigest()[:8]
         width, height = self.size
-        return (
-            WORK
-            / f"{self.codec}-{width}x{height}-{self.fps}-{self.gop}-{self.bit_rate // 1000}k-{self.pictures}-{mark}.clip"
-        )
+        pictures = f"{self.pictures}x{self.fps}-{self.gop}"
+        return WORK / f"{self.codec}-{width}x{height}-{pictures}-{self.bit_rate // 1000}k-{mark}.clip"
 
 
 def ready(stream: Stream) -> Path:
     """The encoded clip's file; encodes it where it is missing, which takes a minute."""
-    if not stream.path.exists():
-        clip = encode(stream)
-        WORK.mkdir(exist_ok=True)
-        part = stream.path.with_suffix(f".{os.getpid()}.part")
-        part.write_bytes(pickle.dumps(clip))
-        part.replace(stream.path)
+    WORK.mkdir(exist_ok=True)
+    with (WORK / "lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # several tests may want it at once
+        if not stream.path.exists():
+            part = stream.path.with_suffix(".part")
+            part.write_bytes(pickle.dumps(encode(stream)))
+            part.replace(stream.path)
     return stream.path
 
 
