@@ -21,6 +21,7 @@ until a session is so old):
     fault=gap                    each=10&packet=0: one packet of each 10th picture is lost (-1: the last; all)
     fault=nosps                  no parameter sets in the session description
     fault=tsjump                 after=S: the camera's clock leaps an hour (by=-3600: back)
+    fault=renumber               after=S: the packets' numbers leap (by=-5000), as behind a proxy that reconnects
     fault=resize                 after=S: another picture size in band, from a key frame on
     fault=slow                   pace=0.5: delivers at half speed, so that it lags ever further behind
     fault=session                seconds=10: ends sessions that send no request (a keep-alive) for so long
@@ -28,9 +29,10 @@ until a session is so old):
 
 Or turns=401,503,close,…: each session has the next of these, a status or a fault, in turn.
 
-Beside any fault: every=N (sends only each Nth picture; with gop=1), single=453 | 503 | close (what a second viewer gets), base=none | relative | elsewhere (other ways to
-name the tracks), tracks=both | backchannel (sound tracks beside the video), sets=once | apart (no parameter sets in the
-description; in band only with the first key frame, or in packets of their own before each).
+Beside any fault: every=N (sends only each Nth picture; with gop=1), single=453 | 503 | close (what a second viewer
+gets), base=none | relative | elsewhere (other ways to name the tracks), tracks=both | backchannel (sound tracks beside
+the video), sets=once | apart (no parameter sets in the description; in band only with the first key frame, or in
+packets of their own before each).
 """
 
 from __future__ import annotations
@@ -324,6 +326,8 @@ class Session:
                     clip = other if other.units[frame % len(other.units)].key else clip
                 elif self.fault("tsjump"):
                     jump, self.query["fault"] = jump + int(self.number("by", 3600)) * rtp.CLOCK, "jumped"
+                elif self.fault("renumber"):
+                    sequence, self.query["fault"] = sequence + int(self.number("by", -5000)), "renumbered"
                 elif await self._breaks():
                     return
             if self.fault("session") and time.monotonic() - self.heard > self.number("seconds", 60):

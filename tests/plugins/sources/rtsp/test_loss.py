@@ -7,6 +7,7 @@ import logging
 import threading
 import time
 from contextlib import AbstractAsyncContextManager, AsyncExitStack
+from dataclasses import replace
 from fractions import Fraction
 from itertools import product
 
@@ -22,7 +23,7 @@ from plugins.sources.rtsp.loss import Ear, LossWatch
 from tests.fakes.clips import encode, numbered, read_number
 from tests.fakes.rtsp_camera import RtspCamera, rtsp_camera
 from tests.fakes.waiting import eventually
-from tests.plugins.sources.rtsp.watching import Watched, watching
+from tests.plugins.sources.rtsp.watching import BRISK, Watched, watching
 
 SIZE, GOP, RATE, NUMBERS = (480, 360), 10, 1_500_000, 400
 MISSED = "RTP: missed 1 packets\n"
@@ -168,6 +169,19 @@ async def test_no_picture_after_a_gap_is_offered(codec: str, clean: dict[str, li
 def near_a_gap(number: int) -> bool:
     """In its group a picture was hurt before it, or right before the group, or is right after it."""
     return any(n % 7 == 1 for n in range(number // GOP * GOP - 1, number + 2))
+
+
+@pytest.mark.parametrize("by", [-5000, 5000])
+async def test_stream_whose_packets_are_numbered_anew_is_live_again_soon(by: int) -> None:
+    pace = replace(BRISK, read_timeout=2.0)
+    async with (
+        rtsp_camera(fps=25, gop=10, size=(320, 240)) as camera,
+        watching(camera.url(fault="renumber", by=by, after=1, times=1), pace=pace) as watched,
+    ):
+        await watched.source.take(10)
+        await asyncio.sleep(1)
+        frame = await watched.take_until_it_works(10)
+        assert read_number(frame.pixels) is not None
 
 
 async def looks(camera: RtspCamera, watched: Watched, clean: list[np.ndarray], seconds: float) -> list[str]:
