@@ -15,11 +15,11 @@ from benchmarks.ingest.promises import pair_of, verdicts
 from benchmarks.ingest.results import Result
 
 NUMBERS = (
-    "CPU ms a\ncamera-second",
+    "CPU ms a\ncamera-\nsecond",
     "cores\nin all",
-    "age s,\nmedian / max",
-    "wait s,\nmedian / max",
-    "MB a camera\n(peak)",
+    "age s,\nmedian /\nmax",
+    "wait s,\nmedian /\nmax",
+    "MB a\ncamera\n(peak)",
     "looks",
 )
 MAIN = ("cameras", "how", *NUMBERS)
@@ -54,7 +54,7 @@ def row(one: Result) -> list[str]:
 
 
 def _seconds(values: Sequence[float]) -> str:
-    return f"{median(values):.2f} / {max(values):.2f}" if values else "none"
+    return f"{median(values):.2f}/{max(values):.2f}" if values else "none"
 
 
 def rows(results: Sequence[Result], table: str) -> list[Result]:
@@ -101,11 +101,11 @@ def on_terminal(results: Sequence[Result]) -> list[Table]:
         shown = rows(results, name)
         if not shown:
             continue
-        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, padding=(0, 1), pad_edge=False)
+        table = Table(title=title, title_justify="left", box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
         labels = len(columns) - len(NUMBERS)
         for index, column in enumerate(columns):
             numeric = index == 0 or index >= labels
-            table.add_column(column, justify="right" if numeric else "left", no_wrap=not numeric)
+            table.add_column(column, justify="right" if numeric else "left", no_wrap=numeric, vertical="top")
         for before, one in zip([None, *shown], shown, strict=False):
             if before and before.case.cameras != one.case.cameras:
                 table.add_section()
@@ -119,8 +119,10 @@ def markdown(results: Sequence[Result], told: dict[str, str | int]) -> dict[str,
     parts = {}
     usual = [one for one in results if one.case.table != "more"]
     if usual:
-        lines = [_table(MAIN, rows(results, "main")), "", "Two cameras, the two methods in turns:", ""]
-        lines += [_table(MAIN, rows(results, "pair")), "", *_list(remarks(usual))]
+        lines = [_table(MAIN, rows(results, "main")), ""]
+        if pair := rows(results, "pair"):
+            lines += ["Two cameras, the two methods in turns:", "", _table(MAIN, pair), ""]
+        lines += _list(remarks(usual))
         lines += ["The promises:", "", *_list([str(one) for one in verdicts(results)]), *_where(usual, told)]
         parts["ingest"] = "\n".join(lines)
     unusual = rows(results, "more")
@@ -137,7 +139,7 @@ def _where(results: Sequence[Result], told: dict[str, str | int]) -> list[str]:
 
 def _table(columns: Sequence[str], shown: Sequence[Result]) -> str:
     labels = len(columns) - len(NUMBERS)
-    heads = [column.replace("\n", " ") for column in columns]
+    heads = [column.replace("-\n", "-").replace("\n", " ") for column in columns]
     rules = ["---" if 0 < index < labels else "---:" for index in range(len(columns))]
     return "\n".join("| " + " | ".join(cells) + " |" for cells in [heads, rules, *map(row, shown)])
 
