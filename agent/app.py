@@ -158,7 +158,12 @@ class App:
         def report(state: CameraState, detail: str) -> None:
             self._house.cameras[settings.id].report(state, detail)
 
-        context = self._context(settings.id, f"source.{settings.id}", report=report, max_age=settings.max_age)
+        def appeared() -> None:
+            self._house.cameras[settings.id].due("change")
+
+        context = self._context(
+            settings.id, f"source.{settings.id}", report=report, appeared=appeared, max_age=settings.max_age
+        )
         source: Source[Any] = settings.source.type(settings.source.options, context)
         return Camera(
             settings,

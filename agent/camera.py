@@ -25,7 +25,7 @@ KEPT_BACK = 0.25
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Look:
-    """A look that is due: by schedule (``answer`` is None), or because somebody waits for the answer."""
+    """A look that is due: by itself (``answer`` is None), or because somebody waits for the answer."""
 
     reason: Reason
     prompt: str
@@ -73,14 +73,14 @@ class Camera:
         self._due = asyncio.Event()
         self._source_free = asyncio.Lock()
 
-    def due(self) -> None:
-        """A look by schedule. One that is still waiting to begin takes this one's place too."""
+    def due(self, reason: Reason = "schedule") -> None:
+        """A look that nobody waits for. One that is still waiting to begin takes this one's place too."""
         if not self.enabled:
             return
         if self._scheduled is not None:
             self._counters.add("looks_merged_total", camera=self.id)
             return
-        self._scheduled = Look("schedule", self._worded(self.prompt), self._clock.now())
+        self._scheduled = Look(reason, self._worded(self.prompt), self._clock.now())
         self._due.set()
 
     def ask(self, reason: Reason, prompt: str | None = None) -> asyncio.Future[Observation]:

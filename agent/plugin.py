@@ -146,6 +146,8 @@ class Context:
     """A 0700 folder for sockets; gone after the run. Its path is short enough for socket names up to 30 bytes."""
     report: Callable[[CameraState, str], None] = lambda _state, _detail: None
     """Sources: tell the state the camera is in and a sentence about it. On the event loop's thread only."""
+    appeared: Callable[[], None] = lambda: None
+    """Sources: there is something new to see, so look now. On the event loop's thread only."""
     long_edge: int = 1280
     """Sources: nobody needs a frame with a longer edge than this, so scale down where that is cheap."""
     max_age: float = 5.0

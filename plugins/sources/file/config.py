@@ -20,7 +20,8 @@ class FileConfig(PluginConfig):
     """``real``: a video plays on as time passes, over and over; of a folder the newest whole picture counts. Its age
     begins when it appeared on this machine, or was last written here: a camera's clock, times in names and EXIF dates
     count nothing. Until it is older than ``max_age`` it counts as fresh, captioned before or not; then a look waits for
-    a new one, up to the camera's ``timeout``. ``step``: each look gets the next picture of the folder (by name) or the
+    a new one, up to the camera's ``timeout``. A picture that appears is looked at by itself, so a folder needs neither
+    ``every`` nor ``cron``. ``step``: each look gets the next picture of the folder (by name) or the
     next frame of the video, over and over, as if just taken."""
     subfolders: bool = False
     """Pictures in the folders inside the folder count too, down to the eighth: Reolink, Hikvision and Dahua make one a

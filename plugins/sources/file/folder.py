@@ -17,6 +17,8 @@ from plugins.sources.file.tree import Tree
 
 MOST_TRIES = 5
 """Pictures read at one look until one is whole."""
+TINY = 64
+"""The long edge of a picture that is only to be found whole: a JPEG is decoded at an eighth of its size."""
 TRY_AGAIN = 1.0
 """Seconds until a picture that was not whole and has not changed since is read again, all the same."""
 
@@ -30,6 +32,24 @@ class Folder:
         self._path = path
         self._tree = tree
         self._last = ""
+        self._before: set[tuple[str, int]] | None = None
+        """What the last glance saw; None: there was none."""
+        self._known_until = 0.0
+        """What appeared by then (monotonic) was looked at, told, or there from the beginning."""
+
+    def glance(self) -> bool:
+        """Whether a whole picture has appeared that has stopped growing and that no look has had yet."""
+        self.watch()
+        if self._before is None:
+            self._known_until = time.monotonic()
+        new = [sighting for sighting in self._tree.newest if sighting.since > self._known_until]
+        at_rest = [sighting for sighting in new if sighting.identity in (self._before or ())]
+        self._before = {sighting.identity for sighting in self._tree.newest}
+        for sighting in at_rest[:MOST_TRIES]:
+            if _read(sighting, TINY) is not None:
+                self._known_until = sighting.since
+                return True
+        return False
 
     def watch(self) -> None:
         """Notice when pictures appear."""
@@ -58,6 +78,7 @@ class Folder:
         for sighting in fresh[:MOST_TRIES]:
             pixels = _read(sighting, long_edge)
             if pixels is not None:
+                self._known_until = max(self._known_until, sighting.since)
                 return Shot(pixels, sighting.moment, self._inner(sighting.path))
         problem = fresh[0].problem
         assert problem

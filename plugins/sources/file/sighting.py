@@ -24,6 +24,11 @@ class Sighting:
     tried: float = 0.0
 
     @property
+    def identity(self) -> tuple[str, int]:
+        """Another one as soon as it is written on."""
+        return self.path, self.signature
+
+    @property
     def moment(self) -> Moment:
         now = Moment.now()
         return now.plus(min(0.0, self.since - now.monotonic))

@@ -55,7 +55,7 @@ class FileSource(Source[FileConfig]):
         self._thread = Thread(f"file-{context.name}")  # starts at the first call
 
     async def run(self) -> None:
-        """Watch a folder, to know when its pictures appear; at the end the thread closes what is open and goes."""
+        """Watch a folder and tell when a picture appears; at the end the thread closes what is open and goes."""
         try:
             if self._pace is Pace.REAL:
                 await self._watch()
@@ -64,13 +64,22 @@ class FileSource(Source[FileConfig]):
             self._thread.end(self._video.close)
 
     async def _watch(self) -> None:
+        seen = False
         while True:
             try:
-                await self._thread.call(self._glance, WATCH_WITHIN)
+                appeared = await self._thread.call(self._glance, WATCH_WITHIN)
             except Stuck:
                 self._stuck(WATCH_WITHIN)
+                seen = False
             except FrameUnavailable as error:
                 self._tell(error)
+                seen = False
+            else:
+                if not seen:
+                    self.context.report(CameraState.LIVE, "")
+                    seen = True
+                if appeared:
+                    self.context.appeared()
             await asyncio.sleep(WATCH_EVERY)
 
     async def take(self, timeout: float) -> Frame:
@@ -92,9 +101,9 @@ class FileSource(Source[FileConfig]):
                 self.context.report(CameraState.LIVE, "")
                 return Frame(self.context.name, shot.pixels, shot.taken, shot.how)
 
-    def _glance(self) -> None:
-        if stat.S_ISDIR(_kind(self.config.path)):
-            self._folder.watch()
+    def _glance(self) -> bool:
+        """Whether there is something new to see."""
+        return stat.S_ISDIR(_kind(self.config.path)) and self._folder.glance()
 
     def _tell(self, error: FrameUnavailable) -> None:
         refused = isinstance(error.__cause__, PermissionError)
