@@ -105,11 +105,10 @@ class UsbSource(Source[UsbConfig]):
         try:
             await process.opened(pace.open_timeout)
             self._live()
-            while True:
+            while self.config.connect == "always" or self._look is not None:
                 await self._wanted(process)
                 await self._serve(process)
-                if self.config.connect == "on_demand" and self._look is None:
-                    return None
+            return None
         except Failed as failed:
             return failed
         finally:

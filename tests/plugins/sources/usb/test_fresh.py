@@ -83,6 +83,15 @@ async def test_on_demand_the_camera_is_open_while_somebody_looks_and_no_longer(t
         await look_fresh(camera, watched)
 
 
+async def test_on_demand_a_camera_that_opens_too_late_for_its_look_is_closed_again(tree: Tree):
+    camera = FakeCamera(tree.plug(0))
+    async with watching(tree, 0, connect="on_demand") as watched:
+        assert (await watched.failure(0.05)).kind is Failure.TIMEOUT
+        await watched.until(CameraState.LIVE)
+        await eventually(lambda: not processes())
+        await look_fresh(camera, watched)
+
+
 @pytest.mark.parametrize("form", ["mjpeg", "yuyv"])
 async def test_pictures_are_no_larger_than_anybody_needs(tree: Tree, form: str):
     camera = FakeCamera(tree.plug(0), form=form)
