@@ -7,6 +7,11 @@ from dataclasses import dataclass, field
 from urllib.parse import quote, unquote, urlsplit
 
 PORTS = {"rtsp": 554, "rtsps": 322}
+LONGEST_LOGIN = 127
+"""FFmpeg cuts off the rest of a quoted ``user:password``, and the camera would refuse what is left."""
+_HOST_BEFORE_THE_AT = re.compile(r"([^:/?#]*|[^:/?#]+\.[^:/?#]+:\d+|\[[^]]*\](:\d+)?)[/?#]")
+"""``10.0.0.2:554/stream`` where user and password should be: the @ belongs to the path."""
+_NOT_IN_A_HOST = re.compile(r"[^\w.:%-]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +42,11 @@ def read_address(url: str, username: str | None = None, password: str | None = N
     if not found or scheme not in PORTS:
         raise ValueError("an RTSP address looks like rtsp://user:password@192.168.1.20:554/stream1")
     login, _, rest = rest.rpartition("@")
+    if _HOST_BEFORE_THE_AT.match(login):
+        raise ValueError(
+            "the address has an @ behind the host; write that one as %40 (an @ in a password may stay, but write a "
+            "password that holds a / as well in the setting password)"
+        )
     if any(ord(character) <= 0x20 or ord(character) == 0x7F for character in rest):
         raise ValueError(
             "the address holds a space or a control character behind the host; write it as %20, for example"
@@ -54,7 +64,14 @@ def read_address(url: str, username: str | None = None, password: str | None = N
 def _login(user: str, password: str) -> str:
     if not user and not password:
         return ""
-    return f"{quote(user, safe='')}{':' if password else ''}{quote(password, safe='')}@"
+    login = f"{quote(user, safe='')}{':' if password else ''}{quote(password, safe='')}"
+    if len(login) > LONGEST_LOGIN:
+        raise ValueError(
+            f"user name and password together are too long: {len(login) - 1} characters, and {LONGEST_LOGIN - 1} can "
+            "be sent, where one that is neither a letter of English, a digit nor one of - . _ ~ counts as three or "
+            "more; give the camera a shorter password"
+        )
+    return f"{login}@"
 
 
 def _host_and_port(netloc: str, default: int) -> tuple[str, int]:
@@ -63,6 +80,6 @@ def _host_and_port(netloc: str, default: int) -> tuple[str, int]:
         host, port = split.hostname, split.port
     except ValueError:
         host, port = None, None
-    if not host:
+    if not host or _NOT_IN_A_HOST.search(host):  # else a piece of a password could pass for one, and be shown
         raise ValueError("the address has no host that can be read; it looks like rtsp://192.168.1.20:554/stream1")
     return host, default if port is None else port
