@@ -130,11 +130,12 @@ def _hidden(masks: Masks, width: int, height: int) -> tuple[tuple[int, int], ...
 
     As stretches (first, end) of the pixels counted row by row: painting those takes a fifth of what an index does.
     """
-    image = Image.new("L", (width, height))
+    image = Image.new("L", (width + 2 * MARGIN, height + 2 * MARGIN))  # an outline on the edge lies just outside
     canvas = ImageDraw.Draw(image)
     for mask in masks:
-        canvas.polygon([(x * width, y * height) for x, y in mask], fill=1, outline=1)
-    hidden = np.asarray(image.filter(ImageFilter.MaxFilter(2 * MARGIN + 1))).ravel()
+        canvas.polygon([(x * width + MARGIN, y * height + MARGIN) for x, y in mask], fill=1, outline=1)
+    wider = image.filter(ImageFilter.MaxFilter(2 * MARGIN + 1))
+    hidden = np.asarray(wider)[MARGIN : MARGIN + height, MARGIN : MARGIN + width].ravel()
     changes = np.flatnonzero(np.diff(hidden, prepend=0, append=0)).tolist()
     return tuple(zip(changes[::2], changes[1::2], strict=True))
 
