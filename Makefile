@@ -9,12 +9,12 @@ WORKERS ?= 4
 .PHONY: demo test test-quick lint types bench-ingest tiny-model clean help
 
 help:
-	@echo "make demo        the whole pipeline on a drawn doorstep, no camera needed   (ARGS='--for 60s --json')"
-	@echo "make test        every test                                                  (some: ARGS=tests/agent/test_queue.py)"
-	@echo "make test-quick  the tests under ten seconds"
-	@echo "make lint        ruff, mypy, import-linter"
-	@echo "make bench-ingest  what cameras cost beside OpenCV and ffmpeg (12 minutes)   (ARGS=--quick; ARGS=--help tells more)"
-	@echo "make tiny-model  rebuild the demo's vision model from nothing (about 90 minutes; MINUTES=3 to see it run)"
+	@echo "make demo          the whole pipeline on a drawn doorstep, no camera needed (ARGS='--for 60s --json')"
+	@echo "make test          every test                                                (some: ARGS=tests/agent/test_queue.py)"
+	@echo "make test-quick    the tests under ten seconds"
+	@echo "make lint          ruff, mypy, import-linter"
+	@echo "make bench-ingest  what cameras cost beside OpenCV and ffmpeg (12 minutes)  (ARGS=--quick; ARGS=--help tells more)"
+	@echo "make tiny-model    rebuild the demo's vision model from nothing (about 90 minutes; MINUTES=3 to see it run)"
 
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v < (3, 14))' \

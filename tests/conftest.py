@@ -57,6 +57,7 @@ def _parts() -> list[Part]:
     return [
         Part("mosquitto", shutil.which("mosquitto", path=path), "amqtt from PyPI stands in", "mosquitto"),
         Part("gst-rtsp-server", _gst_rtsp_server(), "the RTSP camera of tests/fakes stands in", GST_PACKAGES),
+        Part("ffmpeg", shutil.which("ffmpeg"), "not measured in the ingest benchmark", "ffmpeg"),
         Part("gcc", shutil.which("gcc"), "no USB camera is played", "gcc libc6-dev"),
         Part("systemd-analyze", shutil.which("systemd-analyze"), "units are only checked for their form", "systemd"),
     ]
