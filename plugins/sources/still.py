@@ -10,6 +10,7 @@ import numpy as np
 from PIL import ExifTags, Image
 
 from agent.plugin import Pixels
+from plugins.sources import jpeg
 
 FORMATS = ("JPEG", "PNG", "WEBP", "BMP")
 """What cameras send. TIFF and GIF have intricate readers, and no camera makes them."""
@@ -84,6 +85,8 @@ def _decode(data: bytes, long_edge: int, most_pixels: int) -> Pixels:
         if pixels > most_pixels:
             raise _TooManyPixels
         with _one_at_a_time if pixels > LARGE else _OPEN:
+            if data.startswith(SOI):
+                jpeg.read(data, most_pixels)
             picture.draft("RGB", fit(*picture.size, long_edge))  # a JPEG many times too large is decoded smaller
             picture.load()  # before the orientation: for that a PNG is loaded too, and what is wrong is told only once
             turn = TRANSPOSED.get(_orientation(picture))

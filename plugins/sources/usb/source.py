@@ -13,13 +13,14 @@ from typing import Any, ClassVar
 import numpy as np
 
 from agent.plugin import CameraState, Context, Frame, FrameUnavailable, Moment, Pixels, Source
+from plugins.sources.jpeg import Damaged
 from plugins.sources.threads import in_thread
 from plugins.sources.usb import mac, nodes, trouble
 from plugins.sources.usb.capture import Wishes
 from plugins.sources.usb.config import UsbConfig
 from plugins.sources.usb.nodes import Places
 from plugins.sources.usb.pace import Pace
-from plugins.sources.usb.picture import Damaged, decode
+from plugins.sources.usb.picture import decode
 from plugins.sources.usb.process import Message, Process
 from plugins.sources.usb.trouble import Failed, sentence
 
@@ -108,9 +109,10 @@ class UsbSource(Source[UsbConfig]):
             while self.config.connect == "always" or self._look is not None:
                 await self._wanted(process)
                 await self._serve(process)
-            return None
         except Failed as failed:
             return failed
+        else:
+            return None
         finally:
             await process.stop()
 

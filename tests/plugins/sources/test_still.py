@@ -173,6 +173,35 @@ def test_half_a_picture_is_none(kind, share, rest):
     assert "not a whole picture" in refusal(whole[:there] + bytes(rest * (len(whole) - there)))
 
 
+DAMAGE = {
+    "the rest is missing, and there is an end": lambda whole, half: whole[:half] + whole[-2:],
+    "a piece of the middle is missing": lambda whole, half: whole[:half] + whole[half + 500 :],
+}
+
+
+@pytest.mark.parametrize("options", [{}, {"progressive": True}, {"restart_marker_rows": 2}], ids=str)
+@pytest.mark.parametrize("damage", DAMAGE)
+def test_a_jpeg_damaged_on_its_way_is_refused(damage, options):
+    """An ESP32-CAM's whose buffer ran over: it begins and ends well, and libjpeg makes grey or wrong colours of it."""
+    noise = np.random.default_rng(0).integers(0, 256, (96, 128, 3), np.uint8)
+    whole = encoded(noise, "JPEG", **options)
+    decode_still(whole, 1280)
+    assert "not a whole picture" in refusal(DAMAGE[damage](whole, len(whole) // 2))
+
+
+def test_an_odd_jpeg_is_no_damaged_one():
+    whole = encoded(quarters(), "JPEG", quality=95)
+    filled = whole.replace(b"\xff\xdb", b"\xff\xff\xff\xdb").replace(b"\xff\xda", b"\xff\xff\xda")
+    without_tables = b"".join(
+        part
+        for part in whole.replace(b"\xff\xc4", b"\0cut\xff\xc4").replace(b"\xff\xda", b"\0cut\xff\xda").split(b"\0cut")
+        if not part.startswith(b"\xff\xc4")
+    )
+    two = encoded(quarters(), "MPO", quality=95, save_all=True, append_images=[Image.new("RGB", (64, 48))])
+    for odd in (filled, without_tables, two):
+        assert near(decode_still(odd, 1280), quarters())
+
+
 @pytest.mark.parametrize("progressive", [False, True])
 def test_the_end_of_a_jpegs_thumbnail_is_not_its_own(progressive):
     exif = Image.Exif()
@@ -257,6 +286,15 @@ def bmp_of(width: int, height: int, *, squeezed: bool = False) -> bytes:
 
 
 EDGE, EDGE_ELSE = int(MOST_PIXELS**0.5), int(MOST_PIXELS_ELSE**0.5)
+
+
+def jpeg_of_many_scans() -> bytes:
+    """Each of some 60 bytes: in a file of 20 MB they would keep a processor for hours."""
+    whole = encoded(Image.new("RGB", (EDGE, EDGE)), "JPEG", progressive=True)
+    last = whole[whole.rindex(b"\xff\xda") : -2]
+    return whole[:-2] + last * 3000 + whole[-2:]
+
+
 BOMBS = {
     "png of a gigapixel": lambda: png(60_000, 60_000, chunk(b"IDAT", b"x")),
     "png of all that is allowed": lambda: png(
@@ -273,6 +311,7 @@ BOMBS = {
     "jpeg of 4 gigapixels": lambda: jpeg_of(65_500, 65_500, progressive=False),
     "jpeg of all that is allowed": lambda: jpeg_of(EDGE, EDGE, progressive=False),
     "progressive jpeg of all that is allowed": lambda: jpeg_of(EDGE, EDGE, progressive=True),
+    "jpeg of many scans": jpeg_of_many_scans,
     "jpeg of nothing but remarks": lambda: (
         b"\xff\xd8" + b"\xff\xfe\xff\xff".ljust(65537, b"x") * 700 + b"\xff\xda\xff\xd9"
     ),

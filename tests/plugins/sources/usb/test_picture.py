@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from plugins.sources.usb.picture import Damaged, decode
+from plugins.sources.jpeg import Damaged
+from plugins.sources.usb.picture import decode
 from tests.fakes.clips import read_number
 from tests.fakes.v4l2.camera import jpegs
 
