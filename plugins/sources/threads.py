@@ -41,6 +41,8 @@ def in_thread(name: str, work: Callable[[], T]) -> asyncio.Future[T]:
 
     def run() -> None:
         with _slots:
+            if done.cancelled():
+                return  # nobody waits for it any more, and others do for their turn
             try:
                 result = work()
             except BaseException as error:  # noqa: BLE001 - it goes to whoever waits

@@ -35,6 +35,10 @@ class Kept:
         self._beat = time.monotonic()
         self._stood_still = False
         self._live_since: float | None = None
+        self._last = 0.0
+        """When the last whole picture came."""
+        self._quiet = False
+        """It was told that none come."""
 
     async def next(self) -> Part:
         """The next picture whose first byte arrives from now on. Raises Troubled."""
@@ -71,7 +75,7 @@ class Kept:
     async def _session(self) -> Trouble | None:
         """From opening the stream to its end, and why it ended. None: this process stood still."""
         self.progress = progress = Progress()
-        self._stood_still = False
+        self._stood_still = self._quiet = False
         try:
             async with asyncio.timeout(self._pace.hopeless) as deadline, self._client.ask(progress) as body:
                 if not await is_stream(body):
@@ -89,8 +93,9 @@ class Kept:
         raise AssertionError("a stream ends with a reason")
 
     def _offer(self, part: Part, fresh: bool) -> None:
-        if self._live_since is None:
-            self._live_since = time.monotonic()
+        self._last = time.monotonic()
+        if self._live_since is None or self._quiet:
+            self._live_since, self._quiet = self._last, False
             self._tell(None, 0.0)
         wanted = self._wanted
         if fresh and wanted is not None and not wanted.done() and part.began.monotonic >= self._after:
@@ -99,7 +104,13 @@ class Kept:
     async def _keep_beat(self) -> None:
         while True:
             await asyncio.sleep(BEAT)
-            self._check_beat()
+            if not self._check_beat():
+                self._check_quiet()
+
+    def _check_quiet(self) -> None:
+        if self._live_since is not None and not self._quiet and time.monotonic() - self._last > self._pace.quiet:
+            self._quiet = True
+            self._tell(trouble.FROZE, 0.0)
 
     def _check_beat(self) -> bool:
         """Whether this process has stood still since the stream was opened: its backlog would look fresh."""

@@ -172,7 +172,8 @@ class HttpSource(Source[HttpConfig]):
             self._away = None
             self._report(CameraState.LIVE, "")
         else:
-            self._stay_away(why, pause)
+            if pause:
+                self._stay_away(why, pause)
             self._failed(why)
 
     def _stay_away(self, why: Trouble, pause: float) -> None:

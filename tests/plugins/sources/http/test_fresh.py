@@ -153,9 +153,25 @@ async def test_kept_stream_that_freezes_is_stale_and_opened_anew() -> None:
     ):
         await looked.fresh(camera)
         await eventually(lambda: CameraState.SILENT in looked.states)
+        assert "stopped sending pictures" in looked.told[-1][1]
         await eventually(lambda: looked.states[-1] is CameraState.LIVE)
         await looked.fresh(camera)
         assert len(camera.requests) == 2
+
+
+async def test_kept_stream_that_is_quiet_is_told_long_before_it_is_opened_anew() -> None:
+    async with (
+        http_camera() as camera,
+        looking(camera.stream(), connect="always", pace=replace(BRISK, quiet=1.0)) as looked,
+    ):
+        await looked.fresh(camera)
+        camera.freeze()
+        await eventually(lambda: looked.states[-1] is CameraState.SILENT)
+        assert "stopped sending pictures; it may need a restart." in looked.told[-1][1]
+        camera.thaw()
+        await eventually(lambda: looked.states[-1] is CameraState.LIVE)
+        await looked.fresh(camera)
+        assert len(camera.requests) == 1
 
 
 async def test_kept_streams_wrong_password_is_left_alone() -> None:
