@@ -21,7 +21,7 @@ What a request's query asks for (``times=N``: only the first N requests with thi
     cached=S&said=modified | age | nothing   the picture of S seconds ago, and what the headers say of it
     said=stuck                         Last-Modified is always the same, though the pictures aren't
     behind=1&stamp=1                   the picture taken at the last request; X-Timestamp tells
-    same=1                             always picture 0
+    same=N                             always picture N
     idle=close | second=close          the connection ends after an answer | at its second request, unsaid
 
 and a stream's, beside these:
@@ -316,7 +316,7 @@ class Session:
         """The picture's number, and what the headers say of its age."""
         now = self.server.now()
         if "same" in self.query:
-            return 0, {}
+            return int(self.query["same"]), {}
         if "behind" in self.query:
             number = self.server.last_taken.get(self.path, 0)
             self.server.last_taken[self.path] = now
@@ -371,7 +371,7 @@ class Session:
         while not self.writer.is_closing():
             if time.monotonic() - began >= self.number("after", 1e9) and await self.breaks(delimiter):
                 return
-            self.part(delimiter, 0 if "same" in self.query else number)
+            self.part(delimiter, int(self.query.get("same", number)))
             if "once" in self.query:
                 self.writer.write(f"\r\n{delimiter}--\r\n".encode())
                 return
@@ -468,6 +468,7 @@ def main() -> None:
     parser.add_argument("--port", type=int, default=0)
     parser.add_argument("--numbers", type=int, default=200, help="how many numbered pictures make the loop")
     parser.add_argument("--size", default="320x240")
+    parser.add_argument("--pictures", type=Path, help="a folder of JPEGs to show instead of numbered pictures")
     parser.add_argument("--fps", type=float, default=10)
     parser.add_argument("--epoch", type=float, help="CLOCK_MONOTONIC at which picture 0 is on; default now")
     parser.add_argument("--user")
@@ -491,8 +492,9 @@ def main() -> None:
         viewers=args.viewers,
     )
     pair = Pair(args.certificate, args.key) if args.certificate else None
+    own = [path.read_bytes() for path in sorted(args.pictures.iterdir())] if args.pictures else None
     with suppress(KeyboardInterrupt):
-        asyncio.run(_serve(settings, make_pictures(settings), args.host, args.port, pair))
+        asyncio.run(_serve(settings, own or make_pictures(settings), args.host, args.port, pair))
 
 
 FREE = ("/snapshot.jpg", "/stream.mjpeg")
@@ -588,14 +590,19 @@ async def http_camera(
     nonce_uses: int = 1_000_000,
     viewers: int = 100,
     tls: Pair | None = None,
+    pictures: Path | None = None,
 ) -> AsyncIterator[HttpCamera]:
-    """A running fake camera; ``passwords`` names its paths with a password or token each."""
+    """A running fake camera; ``passwords`` names its paths with a password or token each.
+
+    ``pictures``: a folder of JPEGs that are shown instead of numbered ones.
+    """
     with tempfile.TemporaryDirectory(prefix="http-camera-") as folder:
         epoch = time.monotonic()
         arguments = [f"--fps={fps}", f"--numbers={numbers}", f"--size={size[0]}x{size[1]}", f"--epoch={epoch}"]
         arguments += [f"--auth={auth}", f"--nonce-uses={nonce_uses}", f"--viewers={viewers}", f"--host={host}"]
         arguments += [f"--user={user}"] if user is not None else []
         arguments += [f"--certificate={tls.certificate}", f"--key={tls.key}"] if tls else []
+        arguments += [f"--pictures={pictures}"] if pictures else []
         arguments += [f"--passwords={folder}/passwords.json"]
         known = passwords if passwords is not None else dict.fromkeys(FREE, password)
         await asyncio.to_thread(Path(folder, "passwords.json").write_text, json.dumps(dict(known)))

@@ -11,7 +11,7 @@ import shutil
 import struct
 import subprocess
 import time
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
@@ -50,10 +50,14 @@ def build(folder: Path) -> Path:
 @cache
 def jpegs(count: int, size: tuple[int, int], *, tables: bool = False) -> tuple[bytes, ...]:
     """Numbered pictures, and a dark one after them. Without Huffman tables, as most UVC cameras send them."""
+    made = [_jpeg(picture) for picture in _with_a_dark_one(numbered(count, size), size)]
+    return tuple(made if tables else [_without_tables(jpeg) for jpeg in made])
+
+
+def _with_a_dark_one(pictures: Iterable[Any], size: tuple[int, int]) -> list[Any]:
     from PIL import Image
 
-    made = [_jpeg(picture) for picture in [*numbered(count, size), Image.new("RGB", size)]]
-    return tuple(made if tables else [_without_tables(jpeg) for jpeg in made])
+    return [*pictures, Image.new("RGB", size)]
 
 
 def _jpeg(picture: Any) -> bytes:
@@ -75,17 +79,16 @@ def _without_tables(jpeg: bytes) -> bytes:
 @cache
 def raw(count: int, size: tuple[int, int]) -> tuple[bytes, ...]:
     """The same as YUYV."""
-    from PIL import Image
+    return tuple(_yuyv(picture) for picture in _with_a_dark_one(numbered(count, size), size))
 
-    made = []
-    for picture in [*numbered(count, size), Image.new("RGB", size)]:
-        full = np.asarray(picture.convert("YCbCr")).astype(np.float32)
-        luma, blue, red = full[..., 0] * 219 / 255 + 16, full[..., 1], full[..., 2]
-        packed = np.empty((size[1], size[0], 2), np.uint8)
-        packed[..., 0] = luma
-        packed[:, 0::2, 1], packed[:, 1::2, 1] = blue[:, 0::2], red[:, 0::2]
-        made.append(packed.tobytes())
-    return tuple(made)
+
+def _yuyv(picture: Any) -> bytes:
+    full = np.asarray(picture.convert("YCbCr")).astype(np.float32)
+    luma, blue, red = full[..., 0] * 219 / 255 + 16, full[..., 1], full[..., 2]
+    packed = np.empty((*full.shape[:2], 2), np.uint8)
+    packed[..., 0] = luma
+    packed[:, 0::2, 1], packed[:, 1::2, 1] = blue[:, 0::2], red[:, 0::2]
+    return packed.tobytes()
 
 
 @dataclass(frozen=True)
@@ -134,12 +137,27 @@ class Tree:
 
 
 class FakeCamera:
-    """One camera at ``path``. Its attributes gone, stalled, busy, damage … change what it does from then on."""
+    """One camera at ``path``. Its attributes gone, stalled, busy, damage … change what it does from then on.
+
+    It shows numbered pictures, or ``picture`` alone.
+    """
 
     def __init__(
-        self, path: Path, *, size: tuple[int, int] = (640, 360), fps: int = 30, count: int = 300, form: str = "mjpeg"
+        self,
+        path: Path,
+        *,
+        size: tuple[int, int] = (640, 360),
+        fps: int = 30,
+        count: int = 300,
+        form: str = "mjpeg",
+        picture: Any = None,
     ) -> None:
-        pictures = jpegs(count, size) if form == "mjpeg" else raw(count, size)
+        if picture is not None:
+            size, count = picture.size, 1
+            coded = _jpeg if form == "mjpeg" else _yuyv
+            pictures = tuple(coded(one) for one in _with_a_dark_one([picture], size))
+        else:
+            pictures = jpegs(count, size) if form == "mjpeg" else raw(count, size)
         self.path, self.epoch = path, time.monotonic()
         places, data = _placed(pictures)
         path.parent.mkdir(parents=True, exist_ok=True)
