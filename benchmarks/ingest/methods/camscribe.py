@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 
+from agent.memory import share_one_heap
 from agent.plugin import Context, FrameUnavailable
 from benchmarks.ingest.methods.looking import Camera, Job, NoPicture
 from plugins.sources.rtsp import RtspConfig, RtspSource
@@ -28,6 +29,7 @@ class SourceCamera:
 
 @asynccontextmanager
 async def cameras(job: Job) -> AsyncIterator[list[Camera]]:
+    share_one_heap()  # as the service does
     sources = []
     for number, url in enumerate(job.urls):
         name = f"camera_{number}"
