@@ -29,10 +29,10 @@ until a session is so old):
 
 Or turns=401,503,close,…: each session has the next of these, a status or a fault, in turn.
 
-Beside any fault: every=N (sends only each Nth picture; with gop=1), single=453 | 503 | close (what a second viewer
-gets), base=none | relative | elsewhere (other ways to name the tracks), tracks=both | backchannel (sound tracks beside
-the video), sets=once | apart (no parameter sets in the description; in band only with the first key frame, or in
-packets of their own before each).
+Beside any fault: late=S (answers DESCRIBE only after S seconds), every=N (sends only each Nth picture; with gop=1),
+single=453 | 503 | close (what a second viewer gets), base=none | relative | elsewhere (other ways to name the tracks),
+tracks=both | backchannel (sound tracks beside the video), sets=once | apart (no parameter sets in the description; in
+band only with the first key frame, or in packets of their own before each).
 """
 
 from __future__ import annotations
@@ -170,6 +170,8 @@ class Session:
             self.look_up(uri, count=method == "DESCRIBE" and "authorization" not in headers)
             if self.fault("resize"):  # encoded now and beside the others: it takes too long in the middle of a stream
                 await asyncio.to_thread(lambda: self.server.other_clip)
+        if method == "DESCRIBE":
+            await asyncio.sleep(self.number("late", 0))
         if self.fault("mute") and (self.query.get("at") == method or self.query.get("at") == "muted"):
             self.query["at"] = "muted"
             return

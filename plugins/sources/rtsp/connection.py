@@ -64,6 +64,8 @@ class Connection:
         self.last_fresh: float | None = None
         """The last picture that was not lagging."""
         self.last_key: float | None = None
+        self.seldom = True
+        """No two pictures came within the time that reading waits for one."""
         self.hurt = 0
         """Pictures that lack packets."""
         self.damaged_since: float | None = None
@@ -165,12 +167,18 @@ class Connection:
         except (av.FFmpegError, OSError) as failure:
             error = failure
         silent_for = time.monotonic() - self.beat
-        why = trouble.while_reading(error, silent_for, self._pace.read_timeout, pictures=self.last_picture is not None)
+        why = trouble.while_reading(
+            error,
+            silent_for,
+            self._pace.read_timeout,
+            pictures=self.last_picture is not None,
+            seldom=self.seldom,
+        )
         return why.told(error) if error is not None else why
 
     def _take_in(self, packet: av.Packet[Any], codec: Codec, taken: Moment, arrived: float) -> Trouble | None:
         """Sort one picture in and offer it; the trouble that ends the session, if there is one."""
-        self.beat = self.last_picture = arrived
+        before = self._note(arrived)
         clock = _clock(packet)
         if clock is None and self.hurried is None:
             clock = 0.0  # the first one has no timestamp, and FFmpeg counts from it
@@ -197,15 +205,25 @@ class Connection:
             self.damaged_since = None if self.group.whole else self.damaged_since or arrived
         if self.group is not None and self.group.whole and coded.lag <= self._pace.most_lag and not self.ending:
             self._offer(self, self.group, coded)
-        return self._hopeless(coded)
+        return self._hopeless(coded, before)
 
-    def _hopeless(self, coded: Coded) -> Trouble | None:
+    def _note(self, arrived: float) -> float | None:
+        """A picture came; when the last one did, if it isn't the first."""
+        before = self.last_picture
+        self.beat = self.last_picture = arrived
+        if before is not None and arrived - before < 0.9 * self._pace.read_timeout:
+            self.seldom = False
+        return before
+
+    def _hopeless(self, coded: Coded, before: float | None) -> Trouble | None:
+        """``before``: when the last picture came, if this isn't the first."""
         if coded.lag <= self._pace.most_lag:
-            self.interval = coded.arrived - (self.last_fresh or coded.arrived)
+            self.interval = coded.arrived - (self.last_fresh or before or coded.arrived)
             self.lagging_since, self.last_fresh = None, coded.arrived
         elif self.lagging_since is None:
             self.lagging_since = coded.arrived
-        if coded.lag > self._pace.hopeless_lag or (
+        # How late the first one is says how long the camera took to begin, perhaps: only the next ones show a lag.
+        if (coded.lag > self._pace.hopeless_lag and before is not None) or (
             self.lagging_since is not None and coded.arrived - self.lagging_since > self._pace.hopeless_lag
         ):
             return trouble.LAGGING

@@ -12,7 +12,10 @@ def trouble_of(connection: Connection, pace: Pace, now: float) -> Trouble | None
     """What is wrong with an open stream, or None: nothing that shows without decoding."""
     assert connection.opened_at is not None
     heard = connection.last_fresh or connection.live_since or connection.opened_at
-    if now - heard > max(pace.quiet, 2.5 * connection.interval):
+    quiet = max(pace.quiet, 2.5 * connection.interval)
+    if connection.seldom and connection.last_picture is not None:  # it may go on like that: the session's end will tell
+        quiet = max(quiet, 2.1 * pace.read_timeout)
+    if now - heard > quiet:
         return why_quiet(connection, pace)
     since = connection.last_key or connection.opened_at
     whole = connection.group is not None and connection.group.whole
@@ -26,7 +29,11 @@ def trouble_of(connection: Connection, pace: Pace, now: float) -> Trouble | None
 
 def why_quiet(connection: Connection, pace: Pace) -> Trouble:
     """Why nothing fresh comes. One late picture is what FFmpeg held back when the stream froze, and no lag."""
-    if connection.last_picture is None or connection.last_fresh is None:
+    if connection.last_picture is None:
+        return trouble.NO_PICTURES
+    if connection.seldom:
+        return trouble.SELDOM
+    if connection.last_fresh is None:
         return trouble.NO_PICTURES
     late = connection.last_picture - (connection.lagging_since or connection.last_picture)
     return trouble.LAGGING if late > pace.quiet / 2 else trouble.FROZE

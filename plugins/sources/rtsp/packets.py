@@ -126,8 +126,8 @@ class LagMeter:
 
     def measure(self, arrived: float, clock: float | None, held: float = 0.0) -> float:
         """``clock``: the picture's timestamp in seconds, where it has one; ``held``: how long it took to be whole."""
-        if clock is None:
-            return self.lag
+        if clock is None:  # held back until FFmpeg gave up waiting for the next one, perhaps
+            return max(self.lag, held)
         if self._last is None:  # nothing to compare with: one that took long may be held back from a frozen stream
             self._best, self._last = arrived - clock, (arrived, clock)
             return held

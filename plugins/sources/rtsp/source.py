@@ -139,6 +139,8 @@ class RtspSource(Source[RtspConfig]):
 
     def _tell_state(self, connection: Connection) -> None:
         """Nothing until it is known: what was wrong stays wrong until the camera is live again."""
+        if connection.ending:
+            return  # nobody wants more of it: what the look said is what there is to say
         now = time.monotonic()
         if connection.opened_at is None:
             if connection.resolving and now - connection.began > self.pace.quiet:
@@ -147,7 +149,7 @@ class RtspSource(Source[RtspConfig]):
                 self._tell(CameraState.CONNECTING, "")
         elif why := trouble_of(connection, self.pace, now):
             self._report(why)
-        elif connection.last_key is not None:
+        elif connection.last_key is not None and connection.last_fresh is not None:
             self._report(trouble.DAMAGED if self._damaged else None)
 
     def _report(self, why: Trouble | None) -> None:
@@ -193,10 +195,10 @@ class RtspSource(Source[RtspConfig]):
         finally:
             self._hang_up()
         self._damaged = False
-        self._trouble = None
-        if self._on_demand or self._connection is None:
+        if self._on_demand:
+            self._trouble = None
             self._report(None)
-        else:
+        elif self._connection is not None:  # else it broke meanwhile, and that is said already
             self._tell_state(self._connection)
         return frame
 

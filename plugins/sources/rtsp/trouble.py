@@ -138,6 +138,12 @@ NO_SUCH_TRANSPORT = Trouble(
     refused=True,
 )
 FROZE = Trouble(Failure.STALE, CameraState.SILENT, "stopped sending pictures", "it may need a restart")
+SELDOM = Trouble(
+    Failure.TIMEOUT,
+    CameraState.SILENT,
+    "sends a picture less often than every 5 s, or has stopped sending them",
+    "set one picture a second or more in the camera; if it is set so, it may need a restart",
+)
 TOO_FEW = Trouble(
     Failure.TIMEOUT,
     CameraState.LIVE,
@@ -154,7 +160,8 @@ LAGGING = Trouble(
     Failure.STALE,
     CameraState.BEHIND,
     "sends pictures that are too old",
-    "the network or this machine is too slow for the stream: take a smaller one (substream)",
+    "the network or this machine is too slow for the stream, or the camera is too slow for the pictures a second that "
+    "are set in it: take a smaller stream (substream), or set fewer",
 )
 PARKED = Trouble(
     Failure.SOURCE,
@@ -209,11 +216,15 @@ def _while_opening(error: Exception, elapsed: float, open_timeout: float, addres
     return HUNG_UP if isinstance(error, _HUNG_UP) else NOT_RTSP
 
 
-def while_reading(error: Exception | None, silent_for: float, read_timeout: float, *, pictures: bool) -> Trouble:
+def while_reading(
+    error: Exception | None, silent_for: float, read_timeout: float, *, pictures: bool, seldom: bool
+) -> Trouble:
     """Why a stream ended; ``error`` is None at its end."""
     if error is None or silent_for < 0.9 * read_timeout:
         return CLOSED
-    return FROZE if pictures else NO_PICTURES
+    if not pictures:
+        return NO_PICTURES
+    return SELDOM if seldom else FROZE
 
 
 def _knock(address: Address) -> Trouble | None:
