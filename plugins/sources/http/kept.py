@@ -8,6 +8,7 @@ from collections.abc import Callable
 from contextlib import aclosing
 
 from plugins.sources.http import trouble
+from plugins.sources.http.beat import BEAT, Beat
 from plugins.sources.http.client import Client
 from plugins.sources.http.pace import Pace
 from plugins.sources.http.parts import Part
@@ -15,8 +16,6 @@ from plugins.sources.http.progress import Progress
 from plugins.sources.http.sniff import is_stream
 from plugins.sources.http.stream import Stream
 from plugins.sources.http.trouble import Trouble, Troubled
-
-BEAT = 0.5
 
 
 class NoStream(Exception):
@@ -32,8 +31,7 @@ class Kept:
         self.progress = Progress()
         self._wanted: asyncio.Future[Part] | None = None
         self._after = 0.0
-        self._beat = time.monotonic()
-        self._stood_still = False
+        self._beat = Beat(pace.standstill)
         self._live_since: float | None = None
         self._last = 0.0
         """When the last whole picture came."""
@@ -55,7 +53,8 @@ class Kept:
 
     async def run(self) -> None:
         """Raises NoStream; else for ever."""
-        beating = asyncio.create_task(self._keep_beat())
+        beating = asyncio.create_task(self._beat.keep())
+        watching = asyncio.create_task(self._watch_for_quiet())
         failures = 0
         try:
             while True:
@@ -71,11 +70,13 @@ class Kept:
                 await asyncio.sleep(pause)
         finally:
             beating.cancel()
+            watching.cancel()
 
     async def _session(self) -> Trouble | None:
         """From opening the stream to its end, and why it ended. None: this process stood still."""
         self.progress = progress = Progress()
-        self._stood_still = self._quiet = False
+        self._beat.begin()
+        self._quiet = False
         try:
             async with asyncio.timeout(self._pace.hopeless) as deadline, self._client.ask(progress) as body:
                 if not await is_stream(body):
@@ -83,7 +84,7 @@ class Kept:
                 async with aclosing(Stream(body, self._pace).parts()) as parts:
                     async for part, fresh in parts:
                         deadline.reschedule(asyncio.get_running_loop().time() + self._pace.hopeless)
-                        if self._check_beat():
+                        if self._beat.missed():
                             return None
                         self._offer(part, fresh)
         except Troubled as error:
@@ -101,20 +102,10 @@ class Kept:
         if fresh and wanted is not None and not wanted.done() and part.began.monotonic >= self._after:
             wanted.set_result(part)
 
-    async def _keep_beat(self) -> None:
+    async def _watch_for_quiet(self) -> None:
         while True:
             await asyncio.sleep(BEAT)
-            if not self._check_beat():
-                self._check_quiet()
-
-    def _check_quiet(self) -> None:
-        if self._live_since is not None and not self._quiet and time.monotonic() - self._last > self._pace.quiet:
-            self._quiet = True
-            self._tell(trouble.FROZE, 0.0)
-
-    def _check_beat(self) -> bool:
-        """Whether this process has stood still since the stream was opened: its backlog would look fresh."""
-        now = time.monotonic()
-        self._stood_still = self._stood_still or now - self._beat > self._pace.standstill
-        self._beat = now
-        return self._stood_still
+            quiet = self._live_since is not None and time.monotonic() - self._last > self._pace.quiet
+            if quiet and not self._quiet and not self._beat.missed():
+                self._quiet = True
+                self._tell(trouble.FROZE, 0.0)

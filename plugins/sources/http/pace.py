@@ -12,7 +12,7 @@ class Pace:
     """Between the requests of one look, where the picture seems old: soon enough, and four of them
     take longer than a second, in which a date may honestly stay the same."""
     settle: float = 0.1
-    """What a stream sends so soon after it was opened may be pictures that the camera had kept from before."""
+    """What a stream sends so soon after its first picture may be pictures that the camera had kept from before."""
     quiet: float = 5.0
     """Without a whole picture for so long, a stream that is kept open counts as silent."""
     hopeless: float = 20.0

@@ -12,6 +12,7 @@ from typing import ClassVar
 from agent.plugin import CameraState, Context, Frame, FrameUnavailable, Moment, Source
 from plugins.sources.http import trouble
 from plugins.sources.http.age import FRESH, Ages
+from plugins.sources.http.beat import Beat
 from plugins.sources.http.body import Body
 from plugins.sources.http.client import Client
 from plugins.sources.http.config import HttpConfig
@@ -96,7 +97,15 @@ class HttpSource(Source[HttpConfig]):
         if self._keeps:
             with suppress(NoStream):
                 return await self._from_kept(self._keep())
-        return await self._asked(progress)
+        while True:
+            beat = Beat(self.pace.standstill)
+            beating = asyncio.create_task(beat.keep())
+            try:
+                frame = await self._asked(progress)
+            finally:
+                beating.cancel()
+            if not beat.missed():
+                return frame
 
     async def _asked(self, progress: Progress) -> Frame:
         self._ages.new_look()

@@ -23,6 +23,8 @@ class Stream:
         self._pace = pace
         self._discard = discard
         self._count = 0
+        self._first = 0.0
+        """When the first picture began to arrive."""
         self._least_ahead: float | None = None
 
     async def parts(self) -> AsyncGenerator[tuple[Part, bool], None]:
@@ -46,9 +48,11 @@ class Stream:
 
     def _is_fresh(self, part: Part) -> bool:
         lag = self._lag(part)
+        if self._count == 1:
+            self._first = part.began.monotonic
         if self._count <= 1 + self._discard or lag > MOST_LAG:
             return False
-        soon = part.began.monotonic - self._body.began.monotonic < self._pace.settle
+        soon = part.began.monotonic - self._first < self._pace.settle
         return not soon or self._count > MOST_KEPT
 
     def _lag(self, part: Part) -> float:

@@ -53,6 +53,7 @@ async def test_stream_is_fresh() -> None:
         {"kept": 2, "lengths": "no"},
         {"fps": 2, "kept": 1},
         {"kept": 1, "late": 0.3},
+        {"kept": 3, "late": 0.3},
     ],
     ids=str,
 )
@@ -211,6 +212,29 @@ async def test_a_stream_is_never_older_for_this_process_having_stood_still() -> 
             await eventually(lambda: time.monotonic() - stopped > 4)
             os.kill(child.pid, signal.SIGCONT)
             assert camera.age(await _look(child)) <= 0.5
+        finally:
+            child.kill()
+            await child.communicate()
+
+
+async def test_a_look_is_never_older_for_this_process_having_stood_still_meanwhile() -> None:
+    async with http_camera(fps=20, numbers=400, size=(640, 480)) as camera:
+        child = await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "tests.plugins.sources.http.looker", camera.stream(late=0.5), "on_demand"),
+            cwd=ROOT,
+            stdin=asyncio.subprocess.PIPE,
+            stdout=asyncio.subprocess.PIPE,
+        )
+        try:
+            await _look(child)
+            looked = len(camera.events)
+            look = asyncio.create_task(_look(child))
+            await eventually(lambda: any(event.get("event") == "watching" for event in camera.events[looked:]))
+            os.kill(child.pid, signal.SIGSTOP)
+            stopped = time.monotonic()
+            await eventually(lambda: time.monotonic() - stopped > 4)
+            os.kill(child.pid, signal.SIGCONT)
+            assert camera.age(await look) <= 0.5
         finally:
             child.kill()
             await child.communicate()
