@@ -133,7 +133,9 @@ def _hidden(masks: Masks, width: int, height: int) -> tuple[tuple[int, int], ...
     image = Image.new("L", (width + 2 * MARGIN, height + 2 * MARGIN))  # an outline on the edge lies just outside
     canvas = ImageDraw.Draw(image)
     for mask in masks:
-        canvas.polygon([(x * width + MARGIN, y * height + MARGIN) for x, y in mask], fill=1, outline=1)
+        corners = [(x * width + MARGIN, y * height + MARGIN) for x, y in mask]
+        canvas.polygon(corners, fill=1)
+        canvas.line([*corners, corners[0]], fill=1)  # Pillow leaves parts of an edge out where two corners are one
     wider = image.filter(ImageFilter.MaxFilter(2 * MARGIN + 1))
     hidden = np.asarray(wider)[MARGIN : MARGIN + height, MARGIN : MARGIN + width].ravel()
     changes = np.flatnonzero(np.diff(hidden, prepend=0, append=0)).tolist()

@@ -182,6 +182,7 @@ unit = st.floats(0, 1)
     inside=st.lists(st.tuples(unit, unit), min_size=20, max_size=20),
     size=st.tuples(st.integers(1, 90), st.integers(1, 90)),
 )
+@example(corners=((0.0, 0.75), (0.0, 0.75), (1.0, 0.0)), inside=[(0.0, 0.4)], size=(22, 4))  # a line, and no area
 @example(corners=((0.0, 1.0),) * 3, inside=[], size=(1, 1))  # on the lower edge, which is one past the last pixel
 def test_no_point_of_a_mask_stays_visible(corners, inside, size):
     """At its edges and at any angle: a pixel that the mask only touches is black."""
