@@ -6,11 +6,13 @@ import asyncio
 import os
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import TypeVar, TypeVarTuple, Unpack, cast
 
 T = TypeVar("T")
 Ts = TypeVarTuple("Ts")
 
+_NO_SLOT: AbstractContextManager[object] = nullcontext()
 _slots = threading.BoundedSemaphore(max(2, os.cpu_count() or 1))
 
 
@@ -23,10 +25,11 @@ def hand_to(loop: asyncio.AbstractEventLoop, callback: Callable[[Unpack[Ts]], ob
             raise
 
 
-def in_thread(name: str, work: Callable[[], T]) -> asyncio.Future[T]:
+def in_thread(name: str, work: Callable[[], T], *, waits: bool = False) -> asyncio.Future[T]:
     """Run ``work`` in a thread for it alone, at most as many at once as there are processors.
 
-    Not asyncio's executor: its few threads are everybody's, and closing it waits for them.
+    One that only ``waits`` doesn't count. Not asyncio's executor: its few threads are everybody's, and closing it
+    waits for them.
     """
     loop = asyncio.get_running_loop()
     done: asyncio.Future[T] = loop.create_future()
@@ -40,7 +43,7 @@ def in_thread(name: str, work: Callable[[], T]) -> asyncio.Future[T]:
             done.set_result(cast("T", result))
 
     def run() -> None:
-        with _slots:
+        with _NO_SLOT if waits else _slots:
             if done.cancelled():
                 return  # nobody waits for it any more, and others do for their turn
             try:

@@ -6,7 +6,7 @@ body.py      an answer, never more than fits       sniff.py    picture, stream, 
 parts.py     the pictures of a multipart stream    stream.py   … without what the camera had kept from before
 kept.py      a stream that is kept open            age.py      how old a picture is by what its server says
 sameness.py  the same picture again and again      beat.py     whether this process stood still
-trouble.py   what can be wrong, in words
+resolve.py   where a name leads                    trouble.py  what can be wrong, in words
 address.py, config.py, pace.py, progress.py
 """
 

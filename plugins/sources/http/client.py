@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import ssl
 from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from functools import partial
 from importlib.metadata import version
 
@@ -21,6 +21,7 @@ from plugins.sources.http.age import retry_after
 from plugins.sources.http.body import Body, read_away
 from plugins.sources.http.login import Login
 from plugins.sources.http.progress import Progress
+from plugins.sources.http.resolve import addresses
 from plugins.sources.http.trouble import Troubled
 from plugins.sources.threads import in_thread
 from plugins.tls import Tls, UnusableFile
@@ -121,9 +122,17 @@ class _Ways:
     def __init__(self, stack: AsyncExitStack, trusted: Callable[[str], Awaitable[ssl.SSLContext]]) -> None:
         self._stack = stack
         self._trusted = trusted
-        self._transports: dict[str, httpx.AsyncHTTPTransport] = {}
+        self._transports: dict[tuple[str, str, int], httpx.AsyncHTTPTransport] = {}
 
     async def send(self, request: httpx.Request, progress: Progress) -> Body:
+        transport = await self._transport(request.url)
+        *others, last = await addresses(request.url)
+        for address in others:
+            with suppress(httpx.ConnectError):
+                return await self._send(transport, _to(address, request), progress)
+        return await self._send(transport, _to(last, request), progress)
+
+    async def _send(self, transport: httpx.AsyncHTTPTransport, request: httpx.Request, progress: Progress) -> Body:
         fresh = False
 
         async def trace(event: str, _details: object) -> None:
@@ -132,7 +141,6 @@ class _Ways:
                 fresh = progress.connected = True
 
         request.extensions["trace"] = trace
-        transport = await self._transport(request.url.scheme)
         progress.answered = False
         try:
             answer = await transport.handle_async_request(request)
@@ -142,11 +150,21 @@ class _Ways:
             answer = await transport.handle_async_request(request)  # the camera had closed the connection meanwhile
         return Body(answer, progress)
 
-    async def _transport(self, scheme: str) -> httpx.AsyncHTTPTransport:
-        if scheme not in self._transports:
-            transport = httpx.AsyncHTTPTransport(verify=await self._trusted(scheme), trust_env=False)
-            self._transports[scheme] = await self._stack.enter_async_context(transport)
-        return self._transports[scheme]
+    async def _transport(self, url: httpx.URL) -> httpx.AsyncHTTPTransport:
+        """One for each name: the certificate of one must not do for another at the same address."""
+        place = origin(url)
+        if place not in self._transports:
+            transport = httpx.AsyncHTTPTransport(verify=await self._trusted(url.scheme), trust_env=False)
+            self._transports[place] = await self._stack.enter_async_context(transport)
+        return self._transports[place]
+
+
+def _to(address: str, request: httpx.Request) -> httpx.Request:
+    """The same request, which goes to that address whatever its host; the Host header and TLS have the name."""
+    url = request.url.copy_with(host=address)
+    return httpx.Request(
+        request.method, url, headers=request.headers, extensions={"sni_hostname": request.url.raw_host.decode()}
+    )
 
 
 def _led(url: httpx.URL, location: str) -> httpx.URL:

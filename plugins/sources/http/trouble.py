@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import socket
 import ssl
 from dataclasses import dataclass, replace
 from http import HTTPStatus
@@ -97,6 +96,11 @@ UNKNOWN_NAME = Trouble(
     "can't be found: its name is unknown to the network",
     "check the host in {key}, or write its IP address",
 )
+NO_NAME_SERVER = replace(
+    UNKNOWN_NAME,
+    what="can't be found: the network's name server (DNS) does not answer",
+    advice="check the network's router, or write the camera's IP address in {key}",
+)
 SILENT = Trouble(Failure.TIMEOUT, CameraState.SILENT, "accepts connections but does not answer", _RESTART)
 SLOW = Trouble(
     Failure.TIMEOUT,
@@ -184,8 +188,6 @@ def from_error(error: Exception, *, answering: bool) -> Trouble:
         advice = "for a camera with a certificate of its own making, name it in tls.ca or set tls.insecure in {key}"
         return Trouble(Failure.UNREACHABLE, CameraState.GONE, f"can't be trusted: {mistrust}", advice)
     for cause in causes(error):
-        if isinstance(cause, socket.gaierror):
-            return UNKNOWN_NAME
         if isinstance(cause, ConnectionRefusedError):
             return REFUSES
     if isinstance(error, httpx.ConnectError):
