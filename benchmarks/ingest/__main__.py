@@ -9,6 +9,7 @@ import argparse
 import asyncio
 import json
 import shlex
+import signal
 import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
@@ -144,6 +145,7 @@ def without_json(words: Sequence[str]) -> list[str]:
 def main() -> None:
     words = sys.argv[1:]
     args = arguments(words)
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # shells let what they start with & ignore it
     command = "make bench-ingest" + (f' ARGS="{shlex.join(without_json(words))}"' if words else "")
     try:
         sys.exit(bench(args, command))
