@@ -17,6 +17,7 @@ What a request's query asks for (``times=N``: only the first N requests with thi
     fault=short | cut                  closes before the announced length | in the middle of a picture without one
     fault=html | text | json | empty | junk   what is no picture, called image/jpeg
     fault=redirect&to=… | loop         elsewhere | to itself for ever
+    fault=redirect&count=N             N times, each time elsewhere, and then the picture
     type=…, framing=length | close | chunked, http=1.0     how the answer is written (type= leaves it out)
     cached=S&said=modified | age | nothing   the picture of S seconds ago, and what the headers say of it
     said=stuck                         Last-Modified is always the same, though the pictures aren't
@@ -176,7 +177,7 @@ class Session:
             return await self.send(404, b"nothing here", {"Content-Type": "text/plain"})
         if self.fault("mute", "garbage", "close", "reset"):
             return await self.no_answer()
-        if self.fault("status", "redirect", "loop"):
+        if self.fault("status", "redirect", "loop") and self.query.get("count") != "0":
             return await self.refuse(target)
         if self.path.endswith(".mjpeg"):
             return await self.stream()
@@ -249,6 +250,9 @@ class Session:
         return False
 
     async def refuse(self, target: str) -> bool:
+        if "count" in self.query:
+            fewer = {**self.query, "count": str(int(self.query["count"]) - 1)}
+            return await self.send(302, b"", {"Location": f"{self.path}?{urlencode(fewer)}"})
         if not self.fault("status"):
             return await self.send(302, b"", {"Location": self.query.get("to", target)})
         retry = {"Retry-After": self.query["retry"]} if "retry" in self.query else {}

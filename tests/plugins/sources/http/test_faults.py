@@ -40,6 +40,7 @@ FAULTS: list[tuple[dict[str, Any], Failure, CameraState, str]] = [
     ({"fault": "endless"}, Failure.SOURCE, CameraState.SILENT, "more than a picture can be"),
     ({"announced": 10**11}, Failure.SOURCE, CameraState.SILENT, "more than a picture can be"),
     ({"fault": "loop"}, Failure.SOURCE, CameraState.NOT_FOUND, "redirects more than 5 times"),
+    ({"fault": "redirect", "count": 10_000}, Failure.SOURCE, CameraState.NOT_FOUND, "redirects more than 5 times"),
     ({"fault": "redirect", "to": "ftp://127.0.0.1/"}, Failure.SOURCE, CameraState.NOT_FOUND, "redirects to nowhere"),
     ({"fault": "redirect", "to": "http://xn--/"}, Failure.SOURCE, CameraState.NOT_FOUND, "redirects to nowhere"),
     ({"fault": "redirect", "to": ""}, Failure.SOURCE, CameraState.NOT_FOUND, "redirects to nowhere"),
