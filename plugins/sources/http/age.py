@@ -70,6 +70,8 @@ class Ages:
     _stamps: _Witness = field(default_factory=_Witness)
     _clock: float | None = None
     """By how much our clock was ahead of the camera's for the last fresh picture."""
+    _stamp: float | None = None
+    """The last picture's."""
     _before: tuple[float, float] | None = None
     """The last picture's stamp, and how far we were ahead of it; of this look only."""
 
@@ -97,7 +99,9 @@ class Ages:
             return 0.0
         ahead = arrived - stamp
         before, self._before = self._before, (stamp, ahead)
-        agrees = self._clock is not None and abs(ahead - self._clock) < FRESH
+        # The same stamp again proves nothing: looked at often enough, a camera that hangs would seem to agree always.
+        another, self._stamp = stamp != self._stamp, stamp
+        agrees = another and self._clock is not None and abs(ahead - self._clock) < FRESH
         # It may have been restarted, or its clock set: then two pictures in a row agree with each other.
         if agrees or (before is not None and before[0] != stamp and abs(ahead - before[1]) < FRESH):
             self._clock = ahead

@@ -64,6 +64,18 @@ def test_stamps_tell_by_each_other() -> None:
     assert look((3.0, b"h", 1201.0), (3.0, b"h", 1231.0))[1] == pytest.approx(30, abs=0.5)  # it hangs
 
 
+def test_camera_that_hangs_is_found_out_however_often_it_is_looked_at() -> None:
+    ages = Ages()
+    for stamp, arrived in ((10.0, 1000.0), (10.4, 1000.4)):
+        age = ages.seconds(headers(x_timestamp=str(stamp)), b"%f" % stamp, arrived)
+    assert age == 0
+    for _ in range(10):
+        arrived += 0.9
+        ages.new_look()
+        age = ages.seconds(headers(x_timestamp="10.4"), b"10.4", arrived)
+    assert age == pytest.approx(9.0)
+
+
 def test_seconds_to_be_left_alone() -> None:
     assert retry_after(headers(retry_after="120")) == 120
     assert retry_after(headers(retry_after="Sun, 22 Nov 2026 18:01:00 GMT", date=DATE)) == 30
