@@ -16,6 +16,7 @@ import sys
 import time
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -63,6 +64,7 @@ async def look(name: str, source: RtspSource, timeout: float) -> dict[str, Any]:
 async def keep_looking(name: str, options: Mapping[str, Any], task: Mapping[str, Any], start: float) -> None:
     context = Context(name, logging.getLogger(f"looker.{name}"), Path("/nonexistent"), Path("/nonexistent"))
     source = RtspSource(RtspSource.Config(**options), context)
+    source.pace = replace(source.pace, **task.get("pace", {}))  # type: ignore[misc]
     running = asyncio.create_task(source.run())
     due, end = start, start + task["for"]
     try:
@@ -110,10 +112,15 @@ class Looker:
 
 @asynccontextmanager
 async def looker(
-    cameras: Mapping[str, Mapping[str, Any]], *, seconds: float, every: float = 5.0, timeout: float = 10.0
+    cameras: Mapping[str, Mapping[str, Any]],
+    *,
+    seconds: float,
+    every: float = 5.0,
+    timeout: float = 10.0,
+    **pace: float,
 ) -> AsyncIterator[Looker]:
     """A looker at ``cameras`` (name → options of the rtsp plugin) that ends by itself after ``seconds``."""
-    task = {"cameras": cameras, "every": every, "timeout": timeout, "for": seconds}
+    task = {"cameras": cameras, "every": every, "timeout": timeout, "for": seconds, "pace": pace}
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-m", "tests.fakes.looker", json.dumps(task)), cwd=ROOT, stdout=asyncio.subprocess.PIPE
     )

@@ -91,12 +91,14 @@ class RtspSource(Source[RtspConfig]):
         while not connection.ended.done():
             self._tell_state(connection)
             news: set[asyncio.Future[Any]] = {connection.ended, *(() if connection.live.done() else (connection.live,))}
+            glanced = time.monotonic()
             await asyncio.wait(news, timeout=self.pace.glance, return_when=asyncio.FIRST_COMPLETED)
+            stood_still = time.monotonic() - glanced > self.pace.glance + self.pace.stuck / 2  # we, not the driver
             if connection.live.done():
                 self._trouble = None
                 self._stuck = 0
             hangs = not connection.resolving and time.monotonic() - connection.beat > self.pace.stuck
-            if hangs and not connection.ended.done():
+            if hangs and not stood_still and not connection.ended.done():
                 connection.end()
                 self._connection = None
                 self._stuck += 1

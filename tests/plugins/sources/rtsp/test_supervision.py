@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import threading
 from dataclasses import replace
 
 from agent.plugin import CameraState
+from tests.fakes.looker import looker
 from tests.fakes.rtsp_camera import rtsp_camera
 from tests.fakes.waiting import eventually
 from tests.plugins.sources.rtsp.watching import BRISK, look_fresh, watching
@@ -33,6 +35,19 @@ async def test_abandoned_thread_that_comes_back_closes_its_session_and_ends() ->
             assert watched.source._stuck == 0
             assert watched.states == [CameraState.CONNECTING, CameraState.LIVE]
             await look_fresh(camera, watched)
+
+
+async def test_driver_is_not_blamed_for_a_process_that_stood_still() -> None:
+    """A paused virtual machine, say: every camera would be called anew, beside the session it still has."""
+    async with rtsp_camera(fps=25, gop=10, size=SMALL) as camera:
+        doors = {f"door_{number}": {"url": camera.url(of=number)} for number in range(10)}
+        async with looker(doors, seconds=9, every=2, stuck=2.0) as looking:
+            listening = asyncio.create_task(looking.listen())
+            await eventually(lambda: {look["camera"] for look in looking.looks} == set(doors))
+            await looking.stand_still(4)
+            await listening
+        assert not any("error" in look for look in looking.looks[-len(doors) :])
+        assert sum(event["event"] == "play" for event in camera.events) == len(doors)
 
 
 async def test_looks_of_an_abandoned_thread_are_served_by_the_next() -> None:
