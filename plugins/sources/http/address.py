@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import unquote, urlsplit
+from urllib.parse import urlsplit
 
 import httpx
+
+from plugins.sources.login import split_login
 
 PORTS = {"http": 80, "https": 443}
 EXAMPLE = "http://user:password@192.168.1.20/snapshot.jpg"
@@ -23,22 +25,9 @@ class Address:
 
 
 def read_address(url: str, username: str | None = None, password: str | None = None) -> Address:
-    """Split ``url`` at its LAST ``@``, so that a password in it may hold any character, quoted or not.
-
-    ``username`` and ``password`` are literal and win over what the URL has. Raises ValueError; no message quotes the
-    URL, since whatever is wrong with it may be a part of the password.
-    """
-    scheme, found, rest = url.strip().partition("://")
-    scheme = scheme.lower()
-    if not found or scheme not in PORTS:
-        raise ValueError(f"an HTTP camera's address looks like {EXAMPLE}")
-    login, _, rest = rest.rpartition("@")
-    if any(ord(character) <= 0x20 or ord(character) == 0x7F for character in rest):
-        raise ValueError(
-            "the address holds a space or a control character behind the host; write it as %20, for example"
-        )
+    """``username`` and ``password`` are literal and win over what the URL has. Raises ValueError, never quoting it."""
+    scheme, user, secret, rest = split_login(url, PORTS, EXAMPLE)
     whole = _parsed(scheme, rest)
-    user, _, secret = (unquote(part) for part in login.partition(":"))
     return Address(
         place(whole),
         whole,

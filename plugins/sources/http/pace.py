@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
+
+from plugins.sources.backoff import pause_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +28,5 @@ class Pace:
     """A stream that came for so long ends the row of failures."""
 
     def pause(self, failures: int, stay_away: float) -> float:
-        """How long to stay away after so many failures in a row, and up to a tenth more, so that cameras spread."""
-        doubled = min(self.first_pause * 2.0 ** min(failures - 1, 16), self.longest_pause)
-        return max(doubled, stay_away) * random.uniform(1.0, 1.1)  # noqa: S311 - no secret hangs on it
+        """How long to stay away after so many failures in a row."""
+        return pause_after(failures, self.first_pause, self.longest_pause, stay_away)

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import re
 from dataclasses import dataclass, field
-from urllib.parse import quote, unquote, urlsplit
+from urllib.parse import quote, urlsplit
+
+from plugins.sources.login import split_login
 
 PORTS = {"rtsp": 554, "rtsps": 322}
+EXAMPLE = "rtsp://user:password@192.168.1.20:554/stream1"
 LONGEST_LOGIN = 127
 """FFmpeg cuts off the rest of a quoted ``user:password``, and the camera would refuse what is left."""
-_HOST_BEFORE_THE_AT = re.compile(r"([^:/?#]*|[^:/?#]+\.[^:/?#]+:\d+|\[[^]]*\](:\d+)?)[/?#]")
-"""``10.0.0.2:554/stream`` where user and password should be: the @ belongs to the path."""
 _NOT_IN_A_HOST = re.compile(r"[^\w.:%-]")
 
 
@@ -32,28 +33,10 @@ class Address:
 
 
 def read_address(url: str, username: str | None = None, password: str | None = None) -> Address:
-    """Split ``url`` at its LAST ``@``, so that a password in it may hold any character, quoted or not.
-
-    ``username`` and ``password`` are literal and win over what the URL has. Raises ValueError; no message quotes the
-    URL, since whatever is wrong with it may be a part of the password.
-    """
-    scheme, found, rest = url.strip().partition("://")
-    scheme = scheme.lower()
-    if not found or scheme not in PORTS:
-        raise ValueError("an RTSP address looks like rtsp://user:password@192.168.1.20:554/stream1")
-    login, _, rest = rest.rpartition("@")
-    if _HOST_BEFORE_THE_AT.match(login):
-        raise ValueError(
-            "the address has an @ behind the host; write that one as %40 (an @ in a password may stay, but write a "
-            "password that holds a / as well in the setting password)"
-        )
-    if any(ord(character) <= 0x20 or ord(character) == 0x7F for character in rest):
-        raise ValueError(
-            "the address holds a space or a control character behind the host; write it as %20, for example"
-        )
+    """``username`` and ``password`` are literal and win over what the URL has. Raises ValueError, never quoting it."""
+    scheme, user, secret, rest = split_login(url, PORTS, EXAMPLE)
     netloc = re.split("[/?#]", rest, maxsplit=1)[0]
     host, port = _host_and_port(netloc, PORTS[scheme])
-    user, _, secret = (unquote(part) for part in login.partition(":"))
     user = user if username is None else username
     secret = secret if password is None else password
     shown = f"[{host}]" if ":" in host else host

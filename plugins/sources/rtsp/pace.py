@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
+
+from plugins.sources.backoff import pause_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,7 +41,6 @@ class Pace:
     """After a wrong password or path: cameras lock accounts after a few attempts."""
 
     def pause(self, failures: int, *, refused: bool) -> float:
-        """How long to stay away after so many failures in a row, and up to a tenth more, so that cameras spread."""
-        doubled = self.first_pause * 2.0 ** min(failures - 1, 16)
-        pause = self.refused_pause if refused else min(doubled, self.longest_pause)
-        return pause * random.uniform(1.0, 1.1)  # noqa: S311 - no secret hangs on it
+        """How long to stay away after so many failures in a row."""
+        least = self.refused_pause if refused else 0.0
+        return pause_after(failures, self.first_pause, self.longest_pause, least)

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-import random
 from dataclasses import dataclass
+
+from plugins.sources.backoff import pause_after
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,6 +27,5 @@ class Pace:
     longest_pause: float = 30.0
 
     def pause(self, failures: int) -> float:
-        """How long to leave it alone after so many failures in a row, and up to a tenth more."""
-        doubled = self.first_pause * 2.0 ** min(failures - 1, 16)
-        return min(doubled, self.longest_pause) * random.uniform(1.0, 1.1)  # noqa: S311 - no secret hangs on it
+        """How long to leave it alone after so many failures in a row."""
+        return pause_after(failures, self.first_pause, self.longest_pause)

@@ -56,6 +56,8 @@ def test_any_raw_password_survives_in_the_url(password: str) -> None:
         "http://viewer:s3cret@10.0.0.2:99999/s",
         "http://viewer:s3cret@10.0.0.2:0/s",
         "http://viewer:s3cret@[fe80::1/s",
+        "http://10.0.0.2/snap.cgi?user=a&pwd=p@s3cret",
+        "http://10.0.0.2:88/snap.cgi?user=a&pwd=p@s3cret",
         "http://viewer:s3cret@10.0.0.2/a b",
         "http://viewer:s3cret@10.0.0.2/a\r\nb",
         "http://viewer:s3cret@xn--/a",

@@ -14,27 +14,8 @@ from agent import logs
 from agent.plugin import CameraState, Failure, FrameUnavailable
 from plugins.sources.http.login import challenges
 from tests.fakes.http_camera import http_camera
+from tests.fakes.passwords import PASSWORDS
 from tests.plugins.sources.http.http_looking import looking
-
-PASSWORDS = [
-    "plain-0ne",
-    "with space",
-    "at@sign@twice",
-    "sla/sh/es",
-    "ha#sh",
-    "quest?ion=1",
-    "co:lon:s",
-    "amp&ersand",
-    "pl+us+sign",
-    "50%plus",
-    "quoted%41%2f",
-    "brac[ket]s",
-    "back\\slash",
-    "quo'te\"s",
-    "dol$lar{brace}!",
-    "ümläut-ß-日本",
-    "<a>|b^c`d~e;f,g*(h)",
-]
 
 
 @pytest.mark.parametrize("auth", ["digest", "basic"])
