@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 from pydantic import BaseModel
@@ -85,7 +85,7 @@ class Choices:
         if self._registry.empty:
             return NOTHING_INSTALLED
         schemes = [scheme for source in self._registry.sources.values() for scheme in source.schemes]
-        near = did_you_mean(word, schemes) if word else ""
+        near = _unspoken(word, schemes) or (did_you_mean(word, schemes) if word else "")
         found = self._checker.found(text, path)
         if "usb" in schemes and text.startswith("/dev/"):
             near = f" Write 'usb:{text}'"
@@ -137,7 +137,8 @@ class Choices:
         known = sorted(self._registry.of(kind))
         misnamed = self._registry.misnamed(kind)
         meant = closest(use, misnamed) or (next(iter(misnamed), None) if otherwise in ("", _SAY_WHICH) else None)
-        near = did_you_mean(use, known) or (f" {misnamed[meant]}" if meant else otherwise)
+        unspoken = _unspoken(use, known) if kind == "source" else ""
+        near = unspoken or did_you_mean(use, known) or (f" {misnamed[meant]}" if meant else otherwise)
         return f"there is no {kind} plugin {quoted(use)}; there {'are' if len(known) != 1 else 'is'} " + (
             f"{listed(known, 'and')}.{near}" if known else "none"
         )
@@ -161,6 +162,13 @@ def _fits(config: type[PluginConfig], options: Mapping[str, Any], context: Mappi
     except Exception:  # noqa: BLE001 (a plugin's own validators; this only looks for a hint)
         return False
     return True
+
+
+def _unspoken(word: str, known: Collection[str]) -> str:
+    """``rtmp`` is one letter from ``rtsp``, but no slip of the hand: with that letter changed it would not work."""
+    if not word.lower().startswith("rtmp") or "rtsp" not in known:
+        return ""
+    return " camscribe doesn't speak RTMP; most cameras have an rtsp:// address too"
 
 
 def address_of(text: str) -> str | None:

@@ -40,6 +40,7 @@ DEFAULT_PLUGIN = "llama_server"
 _ID = re.compile(r"[a-z0-9]+(_[a-z0-9]+)*")
 _LANGUAGE = re.compile(r"[a-z]{2,3}(-[A-Za-z0-9]{2,8})*")
 SHORTEST_EVERY = 0.1
+_POINTS_SHOWN = 5
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,12 +102,29 @@ Point = tuple[Fraction, Fraction]
 
 
 def _crop(value: Any) -> Any:
-    good = isinstance(value, list | tuple) and len(value) == 4
-    if good and all(isinstance(part, int | float) and not isinstance(part, bool) and 0 <= part <= 1 for part in value):
-        left, top, right, bottom = value
-        if left < right and top < bottom:
-            return value
-    raise refusal("[left, top, right, bottom] in fractions of the picture from 0 to 1, such as [0, 0.2, 1, 0.9],")
+    if not (_numbers(value, 4) and all(0 <= part <= 1 for part in value)):
+        raise refusal("[left, top, right, bottom] in fractions of the picture from 0 to 1, such as [0, 0.2, 1, 0.9],")
+    left, top, right, bottom = value
+    pairs = (("left", left, "right", right), ("top", top, "bottom", bottom))
+    if wrong := [f"{one} must be smaller than {other}" for one, a, other, b in pairs if a >= b]:
+        raise ValueError(f"found {list(value)}, read as [left, top, right, bottom]: {' and '.join(wrong)}")
+    return value
+
+
+def _numbers(value: Any, count: int) -> bool:
+    good = isinstance(value, list | tuple) and len(value) == count
+    return good and all(isinstance(part, int | float) and not isinstance(part, bool) for part in value)
+
+
+def _masks(value: Any) -> Any:
+    """One polygon alone would be told once a number."""
+    if not (isinstance(value, list | tuple) and value and all(_numbers(point, 2) for point in value)):
+        return value
+    points = [str(list(point)) for point in value]
+    shown = ", ".join(points if len(points) <= _POINTS_SHOWN else [*points[: _POINTS_SHOWN - 1], "…", points[-1]])
+    raise ValueError(
+        f"found a single polygon; a list of polygons is allowed: put one more pair of brackets around it: [[{shown}]]"
+    )
 
 
 def _simple(mask: tuple[Point, ...]) -> tuple[Point, ...]:
@@ -159,7 +177,10 @@ class CameraOptions(_Keys):
     crop: Annotated[tuple[Fraction, Fraction, Fraction, Fraction], BeforeValidator(_crop)] | None = None
     """The part of the picture to keep: ``[left, top, right, bottom]`` in fractions of the whole picture as people see
     it, after ``rotate`` and ``flip``. What lies outside is neither shown, stored nor sent."""
-    masks: tuple[Annotated[tuple[Point, ...], Field(min_length=3, max_length=100), AfterValidator(_simple)], ...] = ()
+    masks: Annotated[
+        tuple[Annotated[tuple[Point, ...], Field(min_length=3, max_length=100), AfterValidator(_simple)], ...],
+        BeforeValidator(_masks),
+    ] = ()
     """Areas nobody may see, neither the model nor people: polygons of ``[x, y]`` points in fractions of the whole
     picture, after ``rotate`` and ``flip`` and whatever the ``crop``. Painted black, with a margin of three pixels,
     before anything is scaled, stored or sent."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any
@@ -60,7 +60,7 @@ class Found:
             case Mapping():
                 return "a mapping"
             case list() | tuple():
-                return "a list"
+                return "a list" if self.hidden else _list_text(self.value)
         if self.hidden:
             return "a text that is not shown" if isinstance(self.value, str) else f"a {self._kind} that is not shown"
         return quoted(self.value) if isinstance(self.value, str) else self._as_read()
@@ -79,6 +79,13 @@ class Found:
 def hides(name: str | int) -> bool:
     """By its name, this key's value is nobody's business, wherever it was put."""
     return isinstance(name, str) and bool(_SECRET_NAME.search(name))
+
+
+def _list_text(value: Sequence[Any]) -> str:
+    """A few numbers as they are; of anything else, what it is."""
+    few = 0 < len(value) <= 6 and all(isinstance(one, int | float) and not isinstance(one, bool) for one in value)
+    shown = str(list(value)) if few else ""
+    return shown if 0 < len(shown) <= 60 else "a list"
 
 
 def quoted(text: str) -> str:

@@ -8,10 +8,10 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from plugins.sources.login import split_login
+from plugins.sources.login import check_port, split_login
 
 PORTS = {"http": 80, "https": 443}
-EXAMPLE = "http://user:password@192.168.1.20/snapshot.jpg"
+EXAMPLE = "http://192.168.1.20/snapshot.jpg"
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,7 @@ class Address:
 def read_address(url: str, username: str | None = None, password: str | None = None) -> Address:
     """``username`` and ``password`` are literal and win over what the URL has. Raises ValueError, never quoting it."""
     scheme, user, secret, rest = split_login(url, PORTS, EXAMPLE)
+    check_port(rest)
     whole = _parsed(scheme, rest)
     return Address(
         place(whole),
@@ -49,11 +50,11 @@ def origin(url: httpx.URL) -> tuple[str, str, int]:
 def _parsed(scheme: str, rest: str) -> httpx.URL:
     netloc = re.split("[/?#]", rest, maxsplit=1)[0]
     try:
-        port = urlsplit(f"//{netloc}").port
+        _ = urlsplit(f"//{netloc}").port  # raises for what httpx would take
         url = httpx.URL(f"{scheme}://{rest}")
         host = url.host  # an international name is decoded here, or can't be
     except (ValueError, httpx.InvalidURL):
-        port, host = None, ""
-    if not host or port == 0:
+        host = ""
+    if not host:
         raise ValueError(f"the address has no host that can be read; it looks like {EXAMPLE}")
     return url

@@ -6,10 +6,10 @@ import re
 from dataclasses import dataclass, field
 from urllib.parse import quote, urlsplit
 
-from plugins.sources.login import split_login
+from plugins.sources.login import check_port, split_login
 
 PORTS = {"rtsp": 554, "rtsps": 322}
-EXAMPLE = "rtsp://user:password@192.168.1.20:554/stream1"
+EXAMPLE = "rtsp://192.168.1.20:554/stream1"
 LONGEST_LOGIN = 127
 """FFmpeg cuts off the rest of a quoted ``user:password``, and the camera would refuse what is left."""
 _NOT_IN_A_HOST = re.compile(r"[^\w.:%-]")
@@ -21,6 +21,11 @@ class Address:
     port: int
     url: str = field(repr=False)
     """Whole, with the credentials quoted as FFmpeg wants them. A secret."""
+
+    @property
+    def anonymous(self) -> bool:
+        """Without user and password."""
+        return "@" not in self.url
 
     @property
     def encrypted(self) -> bool:
@@ -35,6 +40,7 @@ class Address:
 def read_address(url: str, username: str | None = None, password: str | None = None) -> Address:
     """``username`` and ``password`` are literal and win over what the URL has. Raises ValueError, never quoting it."""
     scheme, user, secret, rest = split_login(url, PORTS, EXAMPLE)
+    check_port(rest)
     netloc = re.split("[/?#]", rest, maxsplit=1)[0]
     host, port = _host_and_port(netloc, PORTS[scheme])
     user = user if username is None else username
@@ -64,5 +70,5 @@ def _host_and_port(netloc: str, default: int) -> tuple[str, int]:
     except ValueError:
         host, port = None, None
     if not host or _NOT_IN_A_HOST.search(host):  # else a piece of a password could pass for one, and be shown
-        raise ValueError("the address has no host that can be read; it looks like rtsp://192.168.1.20:554/stream1")
+        raise ValueError(f"the address has no host that can be read; it looks like {EXAMPLE}")
     return host, default if port is None else port

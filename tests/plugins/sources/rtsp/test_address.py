@@ -5,12 +5,14 @@ from __future__ import annotations
 from urllib.parse import quote, unquote, urlsplit
 
 import pytest
+import yaml
 from hypothesis import assume, given
 from hypothesis import strategies as st
 from pydantic import ValidationError
 
+from agent.redact import redact
 from plugins.sources.rtsp import RtspConfig
-from plugins.sources.rtsp.address import read_address
+from plugins.sources.rtsp.address import EXAMPLE, read_address
 
 words = st.text(st.characters(exclude_categories=("Cs",)), min_size=1, max_size=20)
 
@@ -113,3 +115,46 @@ def test_nothing_shows_the_password() -> None:
     config = RtspConfig(url="rtsp://viewer:s3cret@10.0.0.2/s", password="s3cret")
     shown = f"{config!r} {config} {config.address!r} {config.address} {config.model_dump()} {config.model_dump_json()}"
     assert "s3cret" not in shown
+
+
+@pytest.mark.parametrize(
+    ("url", "told"),
+    [
+        ("192.168.1.20/live", "the address has no SCHEME:// in front; it looks like EXAMPLE"),
+        ("viewer:s3cret@10.0.0.2", "the address has no SCHEME:// in front; it looks like EXAMPLE"),
+        ("viewer:s3cret://x@10.0.0.2", "the address has no SCHEME:// in front; it looks like EXAMPLE"),
+        ("s3cret://10.0.0.2/s", "the address begins with something other than SCHEME://; it looks like EXAMPLE"),
+        ("OTHER://viewer:s3cret@10.0.0.2/s", "which another source reads: write 'use: OTHER'"),
+        ("rtmp://viewer:s3cret@10.0.0.2/s", "doesn't speak RTMP; most cameras have an rtsp:// address too"),
+        ("SCHEME:///s3cret", "the address has no host that can be read; it looks like EXAMPLE"),
+    ],
+)
+def test_what_is_wrong_is_named(url: str, told: str) -> None:
+    def filled(text: str) -> str:
+        return text.replace("SCHEME", "rtsp").replace("OTHER", "http").replace("EXAMPLE", EXAMPLE)
+
+    with pytest.raises(ValueError, match="address") as caught:
+        read_address(filled(url))
+    assert filled(told) in str(caught.value)
+    assert "s3cret" not in str(caught.value)
+    assert redact(str(caught.value)) == str(caught.value)  # an example with a login would be masked
+
+
+@pytest.mark.parametrize("port", ["0", "65536", "99999", "9" * 5000, "²", "port", "-1", "+80"])
+@pytest.mark.parametrize("host", ["10.0.0.2", "[fe80::1]", "viewer:s3cret@cam.lan"])
+def test_a_port_that_is_none_is_named_as_such(host: str, port: str) -> None:
+    with pytest.raises(ValueError, match=r"the port in the address must be a number from 1 to 65535$"):
+        read_address(f"rtsp://{host}:{port}/s")
+
+
+@pytest.mark.parametrize("port", ["1", "0080", "65535", ""])
+def test_any_other_port_is_taken(port: str) -> None:
+    assert "10.0.0.2" in read_address(f"rtsp://10.0.0.2:{port}/s").place
+
+
+def test_a_password_that_yaml_cut_off_is_guessed_and_not_shown() -> None:
+    written = yaml.safe_load("url: rtsp://viewer:s3cret #rest@10.0.0.2/s")
+    with pytest.raises(ValueError, match="In YAML a # behind a space begins a remark: put the address in q") as caught:
+        read_address(written["url"])
+    assert "s3cret" not in str(caught.value)
+    assert "viewer" not in str(caught.value)
