@@ -21,6 +21,20 @@ MOST_ASKED = 8
 """Looks with different prompts that may be under way at one camera; more are refused, so that nothing grows."""
 KEPT_BACK = 0.25
 """Seconds of the camera's timeout, at most a tenth of it, that a source does not get: the look must end in time."""
+AWAY = frozenset(
+    {
+        CameraState.NO_KEY_FRAMES,
+        CameraState.UNAUTHORIZED,
+        CameraState.NOT_FOUND,
+        CameraState.SILENT,
+        CameraState.GONE,
+        CameraState.DAMAGED,
+        CameraState.NO_PERMISSION,
+        CameraState.BUSY,
+        CameraState.PARKED,
+    }
+)
+"""States in which a camera gives no picture."""
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -59,6 +73,8 @@ class Camera:
         self.state = CameraState.STARTING
         self.since = clock.now()
         self.problem: str | None = None
+        self._detail: str | None = None
+        """What the source said last of its state."""
         self.last_good: Observation | None = None
         self.online = True
         self._hand_over = hand_over
@@ -157,9 +173,7 @@ class Camera:
             ) from error
         age = self.age(frame)
         if age > self.settings.max_age:
-            raise FrameUnavailable(
-                Failure.STALE, f"The newest picture is {age:.0f} s old (max_age is {self.settings.max_age:g} s)."
-            )
+            raise FrameUnavailable(Failure.STALE, too_old(self.id, age, self.settings.max_age))
         return frame
 
     def age(self, frame: Frame) -> float:
@@ -170,6 +184,11 @@ class Camera:
         """The asked-for looks that have no answer yet, wherever they are."""
         return list(self._open)
 
+    @property
+    def scheduled(self) -> bool:
+        """It looks by itself, so that its looks tell how it is doing."""
+        return self.every is not None or self.settings.cron is not None
+
     def report(self, state: CameraState, detail: str) -> None:
         """The source says what it is doing."""
         if (state, detail or None) == (self.state, self.problem):
@@ -177,15 +196,33 @@ class Camera:
         if state != self.state:
             self._log.debug("%s: %s. %s", self.id, state.value, detail)
             self.state, self.since = state, self._clock.now()
-        self.problem = detail or None
+        self.problem = self._detail = detail or None
+        if not self.scheduled and (state not in AWAY) != self.online:
+            self.online = state not in AWAY
+            if self.online:
+                self._log.info("%s: %s again.", self.id, state.value)
+            else:
+                self._log.warning("%s: %s. %s", self.id, state.value, detail)
         self._changed()
 
     def looked(self, observation: Observation) -> None:
-        """A look ended: the camera is online if it gave a picture, whatever the captioner made of it."""
+        """A look ended: the camera is online if it gave a picture, whatever the captioner made of it.
+
+        One that never looks by itself, as a folder of uploads, is asked out of its time: a failure says nothing of it.
+        """
         if observation.error is None:
             self.last_good = observation
         elif observation.error.kind is Failure.STOPPED:
             return
-        self.online = observation.error is None or observation.picture is not None
-        self.problem = observation.error.message if observation.error and not self.online else None
+        seen = observation.error is None or observation.picture is not None
+        if seen or self.scheduled:
+            self.online = seen
+        self.problem = observation.error.message if observation.error and not self.online else self._detail
         self._changed()
+
+
+def too_old(camera: str, age: float, max_age: float) -> str:
+    return (
+        f"The newest picture is {age:.0f} s old (max_age is {max_age:g} s); see why it comes so late, or raise "
+        f"cameras.{camera}.max_age."
+    )

@@ -8,6 +8,7 @@ import os
 import platform
 import shutil
 import tempfile
+import time
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import asdict, dataclass, replace
 from datetime import datetime
@@ -19,6 +20,7 @@ from rich.console import Console
 from rich.table import Table
 
 from agent import control
+from agent.camera import too_old
 from agent.config import CameraSettings, CaptionerSettings, Config, OutputSettings, find, load
 from agent.errors import CamscribeError, Failure, FrameUnavailable, Misconfigured, OutputUnavailable
 from agent.plugin import Context, Output, Source
@@ -28,7 +30,8 @@ from agent.runtime import control_socket
 from agent.values import CameraState
 
 LITTLE_SPACE = 1_000_000_000
-CAMERA_WITHIN = 10.0
+CAMERA_WITHIN = 15.0
+"""Longer than a source waits for a camera that does not answer: then it says so itself, and better."""
 OUTPUT_WITHIN = 10.0
 
 
@@ -116,11 +119,13 @@ async def _plugged_in(registry: Registry, cameras: Iterable[CameraSettings]) -> 
 
     def told(source: type[Source[Any]]) -> list[str]:
         attached = source.attached()
+        wanted = [camera for camera in cameras if camera.source.type is source]
         users: dict[str | None, list[str]] = {}
-        for camera in cameras if attached else ():
-            if camera.source.type is source:
-                context = Context(name=camera.id, log=log, data_dir=Path(), runtime_dir=Path())
-                users.setdefault(source(camera.source.options, context).attached_as(), []).append(camera.id)
+        for camera in wanted:
+            context = Context(name=camera.id, log=log, data_dir=Path(), runtime_dir=Path())
+            users.setdefault(source(camera.source.options, context).attached_as(), []).append(camera.id)
+        if wanted and not attached and source.attached_as is not Source.attached_as:
+            return ["none is plugged in"]
         return [
             f"{name}: source: {text} ({', '.join(users[text]) if text in users else 'no camera of the config is it'})"
             for text, name in attached.items()
@@ -185,10 +190,17 @@ async def _camera(settings: CameraSettings, context: Callable[[str], Context]) -
             frame = await source.take(CAMERA_WITHIN)
     except TimeoutError:
         raise FrameUnavailable(Failure.TIMEOUT, f"It gave no picture within {CAMERA_WITHIN:g} s.") from None
+    except FrameUnavailable as error:
+        if error.kind is Failure.STALE and settings.every is None and settings.cron is None:
+            return f"waits for something new to see. {error}"  # it looks when there is, and only then
+        raise
     finally:
         running.cancel()
         done, _ = await asyncio.wait({running}, timeout=CAMERA_WITHIN)
         await asyncio.gather(*done, return_exceptions=True)  # what it has to say, take() has said
+    age = time.monotonic() - frame.taken.monotonic
+    if age > settings.max_age:
+        raise FrameUnavailable(Failure.STALE, too_old(settings.id, age, settings.max_age))
     height, width = frame.pixels.shape[:2]
     return f"a picture of {width}x{height} ({frame.how})"
 

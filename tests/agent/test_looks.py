@@ -10,7 +10,7 @@ import pytest
 from agent.camera import MOST_ASKED, Camera
 from agent.errors import CaptionUnavailable, CommandRefused, Failure, FrameUnavailable
 from agent.observing import REMIND, Timing, finish_sentence, latency
-from agent.values import Caption, Moment
+from agent.values import CameraState, Caption, Moment
 from tests.fakes.looking import Desk, NoConfig, ScriptedCaptioner, desk
 from tests.fakes.waiting import eventually
 
@@ -58,7 +58,7 @@ async def test_a_good_look_is_recorded_with_everything_about_it(tmp_path):
 
 
 async def test_a_failure_is_told_first_then_when_its_kind_changes_then_every_ten_minutes(tmp_path):
-    async with desk(tmp_path) as house, running(house.camera()) as camera:
+    async with desk(tmp_path) as house, running(house.camera(every="30s")) as camera:
         camera.source.give = unavailable(Failure.TIMEOUT)
         for _ in range(4):
             await look(house, camera)
@@ -153,6 +153,30 @@ async def test_a_bug_in_a_source_costs_its_look_and_no_other(tmp_path, caplog):
         assert first.error.kind == Failure.INTERNAL
         assert second.caption == "A cat."
         assert "ZeroDivisionError" in caplog.text
+
+
+async def test_a_camera_that_never_looks_by_itself_is_told_away_and_back_by_its_source_alone(tmp_path, caplog):
+    """A folder of uploads: nobody would find out by looking that it is gone, nor that it is back."""
+    caplog.set_level("INFO", "camscribe.camera.door")
+    async with desk(tmp_path) as house, running(house.camera()) as camera:
+        camera.report(CameraState.LIVE, "")
+        camera.source.give = unavailable(Failure.STALE)
+        await asyncio.wait_for(camera.ask("manual"), 5)
+        assert (camera.online, camera.problem) == (True, None), "asked out of its time: nothing is wrong with it"
+        for _ in range(3):
+            camera.report(CameraState.NOT_FOUND, "There is no folder.")
+        assert (camera.online, camera.problem) == (False, "There is no folder.")
+        camera.report(CameraState.LIVE, "")
+        assert (camera.online, camera.problem) == (True, None)
+    said = [record.getMessage() for record in caplog.records if "caption" not in record.getMessage()]
+    assert said == ["door: not found. There is no folder.", "door: live again."]
+
+
+async def test_what_the_source_has_to_say_outlives_a_good_look(tmp_path):
+    async with desk(tmp_path) as house, running(house.camera(every="30s")) as camera:
+        camera.report(CameraState.LIVE, "It has sent the very same picture for 10 minutes.")
+        await look(house, camera)
+        assert (camera.online, camera.problem) == (True, "It has sent the very same picture for 10 minutes.")
 
 
 async def test_the_second_captioner_answers_where_the_first_can_not(tmp_path):

@@ -103,7 +103,8 @@ class Folder:
             Failure.STALE,
             f"The newest picture in {shown(self._path)}, {self._inner(sighting.path)}, came "
             f"{_ago(time.monotonic() - sighting.since)} ago (fresh is what came in the last {max_age:g} s). Does the "
-            "camera still upload? For a folder that gets no new pictures write pace: step.",
+            "camera still upload? Each upload is looked at by itself, so leave every: out, or raise max_age. (To try "
+            "things out on a folder of old pictures, write pace: step.)",
         )
 
     @contextmanager

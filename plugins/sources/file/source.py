@@ -64,20 +64,20 @@ class FileSource(Source[FileConfig]):
             self._thread.end(self._video.close)
 
     async def _watch(self) -> None:
-        seen = False
+        told = False
         while True:
             try:
                 appeared = await self._thread.call(self._glance, WATCH_WITHIN)
             except Stuck:
                 self._stuck(WATCH_WITHIN)
-                seen = False
+                told = False
             except FrameUnavailable as error:
                 self._tell(error)
-                seen = False
+                told = False
             else:
-                if not seen:
+                if appeared is not None and not told:
                     self.context.report(CameraState.LIVE, "")
-                    seen = True
+                    told = True
                 if appeared:
                     self.context.appeared()
             await asyncio.sleep(WATCH_EVERY)
@@ -91,7 +91,8 @@ class FileSource(Source[FileConfig]):
                 raise FrameUnavailable(Failure.TIMEOUT, self._stuck(timeout)) from None
             except NotYet as error:
                 if deadline - time.monotonic() < 2 * WAITING_EVERY:
-                    self._tell(error)
+                    if error.kind is not Failure.STALE:  # nothing new is nothing wrong
+                        self._tell(error)
                     raise
                 await asyncio.sleep(WAITING_EVERY)
             except FrameUnavailable as error:
@@ -101,9 +102,9 @@ class FileSource(Source[FileConfig]):
                 self.context.report(CameraState.LIVE, "")
                 return Frame(self.context.name, shot.pixels, shot.taken, shot.how)
 
-    def _glance(self) -> bool:
-        """Whether there is something new to see."""
-        return stat.S_ISDIR(_kind(self.config.path)) and self._folder.glance()
+    def _glance(self) -> bool | None:
+        """Whether a folder has something new to see; None: it is none, and only a look tells."""
+        return self._folder.glance() if stat.S_ISDIR(_kind(self.config.path)) else None
 
     def _tell(self, error: FrameUnavailable) -> None:
         refused = isinstance(error.__cause__, PermissionError)
@@ -134,6 +135,9 @@ def _kind(path: Path) -> int:
     try:
         return path.stat().st_mode
     except (FileNotFoundError, NotADirectoryError):
-        raise FrameUnavailable(Failure.NOT_FOUND, f"There is no file or folder {shown(path)}.") from None
+        raise FrameUnavailable(
+            Failure.NOT_FOUND,
+            f"There is no file or folder {shown(path)}; is the name right, and its disk there?",
+        ) from None
     except (OSError, ValueError) as error:
         raise FrameUnavailable(Failure.SOURCE, f"{shown(path)} can't be looked at: {error}.") from error

@@ -164,4 +164,6 @@ def _problem(path: Path, error: Exception) -> FrameUnavailable:
         return FrameUnavailable(Failure.NOT_FOUND, f"There is no file {shown(path)}.")
     if isinstance(error, PermissionError):
         return FrameUnavailable(Failure.SOURCE, f"{shown(path)} can't be read: {error.strerror}.")
-    return FrameUnavailable(Failure.DAMAGED, f"{shown(path)} is neither a picture nor a video that can be read.")
+    return FrameUnavailable(
+        Failure.DAMAGED, f"{shown(path)} is neither a picture nor a video that can be read; does it play elsewhere?"
+    )

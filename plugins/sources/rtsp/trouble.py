@@ -38,6 +38,7 @@ UNAUTHORIZED = Trouble(
     "check username and password in {key}",
     refused=True,
 )
+NO_LOGIN = replace(UNAUTHORIZED, what="wants a user name and password", advice="add username and password to {key}")
 NOT_FOUND = Trouble(
     Failure.NOT_FOUND,
     CameraState.NOT_FOUND,
@@ -196,7 +197,7 @@ def while_opening(error: Exception, elapsed: float, open_timeout: float, address
     why = _while_opening(error, elapsed, open_timeout, address)
     if address.encrypted and why in {SILENT, NOT_RTSP, HUNG_UP}:
         return replace(why, advice=f"{why.advice}; if it does not encrypt, write rtsp:// in {{key}}")
-    return why
+    return NO_LOGIN if why is UNAUTHORIZED and address.anonymous else why
 
 
 def _while_opening(error: Exception, elapsed: float, open_timeout: float, address: Address) -> Trouble:
