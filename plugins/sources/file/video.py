@@ -96,6 +96,7 @@ class _Playing:
             raise FrameUnavailable(Failure.NO_VIDEO, f"{shown(path)} holds no video track.")
         self._path = path
         self._stream = self.container.streams.video[0]
+        self._stream.codec_context.thread_count = 1  # FFmpeg's own threads would wait for Python's lock to log
         self._stream.codec_context.options = {"max_pixels": str(MOST_PIXELS)}
         self._first = float((self._stream.start_time or 0) * (self._stream.time_base or 0))
         self._frames: Iterator[av.VideoFrame] = self.container.decode(self._stream)
