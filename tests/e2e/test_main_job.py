@@ -35,11 +35,15 @@ def _config(camera: RtspCamera, broker: Broker, receiver: Receiver) -> dict:
     }
 
 
-def _showing(camera: RtspCamera, taken_at: str) -> int:
-    """Which picture was on when a frame was taken; the camera runs on CLOCK_MONOTONIC."""
+def _showing(camera: RtspCamera, taken_at: str) -> set[int]:
+    """Which picture was on when a frame was taken; the camera runs on CLOCK_MONOTONIC.
+
+    Two where the pictures changed within a tenth of a second of it: `taken_at` is in whole milliseconds, and the first
+    frame of a picture is sent at the very moment of the change.
+    """
     ago = (datetime.now(UTC) - datetime.fromisoformat(taken_at)) / timedelta(seconds=1)
-    into = (time.monotonic() - ago - camera.epoch) % camera.loop_seconds
-    return int(into / camera.seconds_each)
+    taken = time.monotonic() - ago - camera.epoch
+    return {int((moment % camera.loop_seconds) / camera.seconds_each) for moment in (taken - 0.1, taken + 0.1)}
 
 
 def _good(observations: list[dict]) -> list[dict]:
@@ -87,7 +91,7 @@ async def _captions_arrive_everywhere(
 ) -> None:
     await service.until(lambda: len(_good(service.observations)) >= 5)
     for observation in (seen := _good(service.observations)[:5]):
-        assert observation["caption"] == truths[_showing(camera, observation["taken_at"])]
+        assert observation["caption"] in {truths[number] for number in _showing(camera, observation["taken_at"])}
         parts = dict(observation["latency_ms"])
         assert parts.pop("total") == sum(parts.values())
         assert observation["camera"] == "door"
