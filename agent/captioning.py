@@ -12,13 +12,15 @@ from typing import Any
 from agent import picture
 from agent.camera import Camera
 from agent.clock import Clock
+from agent.config import CameraSettings
 from agent.errors import CaptionUnavailable, Failure, FrameUnavailable
 from agent.observing import Observer, Timing
 from agent.plugin import Captioner
+from agent.prompt import in_language
 from agent.queue import FrameQueue, Waiting
 from agent.status import Counters
 from agent.supervise import being_cancelled
-from agent.values import Caption, CaptionRequest, Frame, ModelView, Pixels
+from agent.values import Caption, CaptionRequest, Frame, ModelView, Pixels, Question
 
 GRACE = 1.0
 """Seconds a captioner may overrun its timeout before it is cancelled."""
@@ -136,10 +138,17 @@ class Captioning:
             captioner = self._captioners[name]
             if failure is not None:
                 self._counters.add("fallbacks_total", camera=settings.id, captioner=name)
-            view = captioner.view
+            view = captioner.view(settings.detail)
             sent = await self._off_loop(picture.sent, pixels, view)
             encoded = self._clock.now().monotonic
-            request = CaptionRequest(settings.id, sent.jpeg, waiting.look.prompt, settings.max_tokens, settings.timeout)
+            request = CaptionRequest(
+                settings.id,
+                sent.jpeg,
+                waiting.look.prompt,
+                settings.max_tokens,
+                settings.timeout,
+                _questions(settings),
+            )
             try:
                 async with asyncio.timeout(settings.timeout + GRACE):
                     caption = await captioner.caption(request)
@@ -157,6 +166,10 @@ class Captioning:
 
     async def _off_loop(self, work: Any, *arguments: Any) -> Any:
         return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+
+
+def _questions(settings: CameraSettings) -> tuple[Question, ...]:
+    return tuple(Question(id_, in_language(text, settings.language)) for id_, text in settings.questions.items())
 
 
 def _people_see(camera: Camera, frame: Frame) -> tuple[Pixels, picture.Picture]:

@@ -16,9 +16,10 @@ from typing import Annotated, Any, NoReturn
 import typer
 from rich.console import Console
 
-from agent import control, logs
+from agent import control, logs, models
 from agent import doctor as doctor_
 from agent.app import ASKED_WITHIN, App, first_of
+from agent.bench.command import bench
 from agent.config import Config, find, json_schema, load
 from agent.demo import Demo
 from agent.errors import CamscribeError, CommandRefused, DataDirBusy, Misconfigured
@@ -37,6 +38,8 @@ app = typer.Typer(
     rich_markup_mode=None,
     context_settings={"help_option_names": ["-h", "--help"]},
 )
+app.add_typer(models.app, name="model")
+app.command(name="bench")(bench)
 log = logging.getLogger("camscribe")
 
 

@@ -108,6 +108,7 @@ class Observer:
             captioner=captioner,
             model=caption.model,
             tokens=caption.tokens,
+            answers=caption.answers,
             sent=SentFacts(width=sent.width, height=sent.height, geometry=view.geometry, sha256=sent.sha256),
         )
         self._recovered(camera)

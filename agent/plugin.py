@@ -12,8 +12,8 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar, get_args, get_origin
 from urllib.parse import parse_qsl, urlencode, urlsplit, urlunsplit
@@ -37,12 +37,14 @@ from agent.values import (
     Caption,
     CaptionRequest,
     Delivery,
+    Detail,
     Frame,
     Geometry,
     ModelView,
     Moment,
     Observation,
     Pixels,
+    Question,
 )
 
 __all__ = [
@@ -58,6 +60,7 @@ __all__ = [
     "ConfigPath",
     "Context",
     "Delivery",
+    "Detail",
     "Duration",
     "Failure",
     "Frame",
@@ -66,7 +69,9 @@ __all__ = [
     "Home",
     "HomeState",
     "Misconfigured",
+    "ModelInfo",
     "ModelView",
+    "Models",
     "Moment",
     "Observation",
     "ObservationRefused",
@@ -75,10 +80,13 @@ __all__ = [
     "Pixels",
     "Plugin",
     "PluginConfig",
+    "Progress",
+    "Question",
     "SecretStr",
     "SecretUrl",
     "Size",
     "Source",
+    "Wire",
 ]
 
 
@@ -210,8 +218,69 @@ class Source(Plugin[C]):
         """
 
 
+@dataclass(frozen=True, slots=True)
+class ModelInfo:
+    """A model that a captioner plugin knows by name, for ``camscribe model list``."""
+
+    name: str
+    about: str
+    """A sentence: what it is good for."""
+    download: int
+    """Bytes; 0 where it comes with the plugin."""
+    memory: int
+    """Bytes that serving it takes, roughly."""
+    on_disk: int
+    """Bytes of it that are here; less than ``download`` where a download was broken off."""
+    complete: bool
+    """It can be used without a download."""
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """How far the download of one file is, in bytes. ``total`` is None while it is not known."""
+
+    file: str
+    done: int
+    total: int | None
+
+
+class Models(ABC):
+    """The models of a captioner plugin: what there is, what is on disk, and how it gets there and away."""
+
+    @abstractmethod
+    async def known(self) -> list[ModelInfo]:
+        """Every model the plugin has a name for, and others that are on disk. Asks nobody over the network."""
+
+    @abstractmethod
+    async def pull(self, name: str, progress: Callable[[Progress], None]) -> Path:
+        """Download it, or what is missing of it; where it is then. ``progress`` is called on the event loop's thread.
+
+        Raises Misconfigured (no such model, no room for it, not readable) and CaptionUnavailable (no network).
+        """
+
+    @abstractmethod
+    async def remove(self, name: str) -> int:
+        """Delete its files; how many bytes that freed. Raises Misconfigured where there are none."""
+
+
+@dataclass(frozen=True, slots=True)
+class Wire:
+    """A caption request as it goes over HTTP: what asks the engine the same thing without camscribe, for the bench."""
+
+    url: str
+    body: bytes = field(repr=False)
+    headers: Mapping[str, str] = field(repr=False)
+    socket: Path | None = None
+    """The Unix socket to send it through; None: the URL's own host and port."""
+
+
 class Captioner(Plugin[C]):
     """A vision-language model: turns a picture and a prompt into words."""
+
+    @classmethod
+    def models(cls, data_dir: Path, log: logging.Logger) -> Models | None:  # noqa: ARG003 (for those that have some)
+        """The models this plugin keeps on disk, where it does so."""
+        return None
 
     async def run(self) -> None:
         """Keep the engine alive, where there is one. Started once, cancelled at the end.
@@ -219,10 +288,9 @@ class Captioner(Plugin[C]):
         Raises Misconfigured at the first start only: the model can't work as configured.
         """
 
-    @property
     @abstractmethod
-    def view(self) -> ModelView:
-        """The picture the model wants."""
+    def view(self, detail: Detail = Detail.MEDIUM) -> ModelView:
+        """The picture the model wants at this level of detail."""
 
     @property
     def model(self) -> str:
@@ -233,6 +301,20 @@ class Captioner(Plugin[C]):
     def state(self) -> str:
         """``ready``, ``starting``, ``failed: …``: for the status, a few words."""
         return "ready"
+
+    @property
+    def said(self) -> Sequence[str]:
+        """The last lines of its engine's own output, oldest first, where it has an engine."""
+        return ()
+
+    @property
+    def processes(self) -> Sequence[int]:
+        """The ids of its own processes, whose memory is its."""
+        return ()
+
+    def wire(self, request: CaptionRequest) -> Wire | None:  # noqa: ARG002 (for those that have one)
+        """The request's caption (not its questions) as it is sent, where that is a single HTTP request."""
+        return None
 
     async def check(self) -> str:
         """For ``camscribe doctor``: a sentence about what is there, without starting or downloading anything.

@@ -70,21 +70,40 @@ class ModelView:
     size: int
 
 
+class Detail(StrEnum):
+    """How much of a frame the model gets to see: the more, the longer it takes."""
+
+    LOW = "low"
+    MEDIUM = "medium"
+    HIGH = "high"
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """Something more to be asked about the same picture, after its caption."""
+
+    id: str
+    text: str
+    max_tokens: int = 20
+
+
 @dataclass(frozen=True, slots=True)
 class CaptionRequest:
-    """One question to a captioner. ``picture`` is a JPEG in the captioner's own ModelView."""
+    """What a captioner is asked about one picture. ``picture`` is a JPEG in the captioner's own ModelView."""
 
     camera: str
-    picture: bytes
+    picture: bytes = field(repr=False)
     prompt: str
     max_tokens: int
     timeout: float
     """Seconds the captioner may take before it raises CaptionUnavailable(ENGINE_TIMEOUT)."""
+    questions: tuple[Question, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
 class Caption:
-    """A captioner's answer. ``image_ms`` is the time for picture and prompt, ``generate_ms`` for the words."""
+    """What a captioner says. ``image_ms`` is the time for picture and prompt, ``generate_ms`` for the words, in both
+    cases with those of the questions."""
 
     text: str
     truncated: bool
@@ -93,6 +112,8 @@ class Caption:
     image_ms: float
     generate_ms: float
     model: str
+    answers: Mapping[str, Answer] = field(default_factory=dict)
+    """By the question's id: each question has one, with the value None where the model gave none."""
 
 
 class _Record(BaseModel):

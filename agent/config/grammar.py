@@ -31,6 +31,7 @@ from agent.config.faults import closest
 from agent.plugin import ConfigPath, PluginConfig
 from agent.registry import Registry
 from agent.units import Duration, Size, refusal
+from agent.values import Detail
 
 RESERVED = ("status", "hub")
 """MQTT topics of the agent itself."""
@@ -168,8 +169,14 @@ class CameraOptions(_Keys):
     """A frame older than this is refused: stale never poses as fresh."""
     timeout: Duration = 20.0
     """How long the camera may take to give a picture, and then the model to give its caption."""
+    detail: Detail = Detail.MEDIUM
+    """How much of the picture the model gets to see: ``low``, ``medium`` or ``high``. The more, the longer it takes;
+    what each means for a model stands in docs/models.md."""
     max_tokens: int = Field(default=60, ge=1, le=4096)
     """How long a caption may get; a token is about three quarters of a word."""
+    questions: Mapping[str, Annotated[str, Field(min_length=1, max_length=1000)]] = Field(default={}, max_length=20)
+    """More to be asked about the same picture, after its caption: a name for each answer, and the question's text. The
+    picture is not looked at anew, so each costs a fraction of a caption."""
     rotate: Annotated[Literal[0, 90, 180, 270], BeforeValidator(_whole_number)] = 0
     """Degrees clockwise, for a camera that hangs on its side."""
     flip: Literal["horizontal", "vertical"] | None = None

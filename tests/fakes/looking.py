@@ -19,7 +19,7 @@ from agent.observing import Observer
 from agent.plugin import Captioner, Context, PluginConfig, Source
 from agent.queue import FrameQueue, Waiting
 from agent.status import Counters
-from agent.values import Caption, CaptionRequest, Frame, Geometry, ModelView, Observation
+from agent.values import Caption, CaptionRequest, Detail, Frame, Geometry, ModelView, Observation
 from tests.fakes.clock import FakeClock
 
 
@@ -50,8 +50,7 @@ class ScriptedCaptioner(Captioner[NoConfig]):
         self.gate.set()
         self.requests: list[CaptionRequest] = []
 
-    @property
-    def view(self) -> ModelView:
+    def view(self, detail: Detail = Detail.MEDIUM) -> ModelView:
         return ModelView(Geometry.SQUARE, 96)
 
     async def caption(self, request: CaptionRequest) -> Caption:

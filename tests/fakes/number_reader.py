@@ -12,13 +12,12 @@ import time
 import numpy as np
 from PIL import Image
 
-from agent.plugin import Caption, Captioner, CaptionRequest, Geometry, ModelView, PluginConfig
+from agent.plugin import Caption, Captioner, CaptionRequest, Detail, Geometry, ModelView, PluginConfig
 from tests.fakes.clips import read_number
 
 
 class NumberReader(Captioner[PluginConfig]):
-    @property
-    def view(self) -> ModelView:
+    def view(self, detail: Detail = Detail.MEDIUM) -> ModelView:
         return ModelView(Geometry.ASPECT, 320)
 
     async def caption(self, request: CaptionRequest) -> Caption:

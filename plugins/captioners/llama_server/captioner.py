@@ -5,7 +5,8 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 
-from agent.plugin import Caption, Captioner, CaptionRequest, CaptionUnavailable, Context, Failure, ModelView
+from agent.plugin import Caption, Captioner, CaptionRequest, CaptionUnavailable, Context, Detail, Failure, ModelView
+from plugins.captioners.answering import caption_and_answers
 from plugins.captioners.llama_server import binary, command, endpoint, hub, openmp
 from plugins.captioners.llama_server.client import EngineLost
 from plugins.captioners.llama_server.config import LlamaServerConfig
@@ -22,8 +23,7 @@ class LlamaServer(Captioner[LlamaServerConfig]):
         pace = pace or dataclasses.replace(Pace(), start_timeout=config.start_timeout)
         self.engine = Engine(self._prepare, pace, context.log)
 
-    @property
-    def view(self) -> ModelView:
+    def view(self, detail: Detail = Detail.MEDIUM) -> ModelView:
         return self.config.choice.view
 
     @property
@@ -53,17 +53,23 @@ class LlamaServer(Captioner[LlamaServerConfig]):
         client = self.engine.client
         if client is None:
             raise self.engine.unavailable()
-        try:
-            caption = await client.caption(request, self.config.temperature, self.model)
-        except EngineLost:
-            self.engine.lost()
-            raise
-        except CaptionUnavailable as error:
-            if error.kind is Failure.ENGINE_TIMEOUT:
-                self.engine.overran()
-            raise
-        self.engine.answered()
-        return caption
+
+        async def ask(text: str, max_tokens: int) -> Caption:
+            try:
+                caption = await client.ask(
+                    request.picture, text, max_tokens, self.config.temperature, self.model, request.timeout
+                )
+            except EngineLost:
+                self.engine.lost()
+                raise
+            except CaptionUnavailable as error:
+                if error.kind is Failure.ENGINE_TIMEOUT:
+                    self.engine.overran()
+                raise
+            self.engine.answered()
+            return caption
+
+        return await caption_and_answers(request, ask)
 
     async def _prepare(self) -> Launch:
         config, folder = self.config, self.context.runtime_dir

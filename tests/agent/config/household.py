@@ -14,6 +14,7 @@ from agent.plugin import (
     CaptionRequest,
     ConfigPath,
     Delivery,
+    Detail,
     Duration,
     Frame,
     Geometry,
@@ -116,8 +117,7 @@ class EngineConfig(PluginConfig):
 
 
 class Engine(Captioner[EngineConfig]):
-    @property
-    def view(self) -> ModelView:
+    def view(self, detail: Detail = Detail.MEDIUM) -> ModelView:
         raise NotImplementedError
 
     async def caption(self, request: CaptionRequest) -> Caption:

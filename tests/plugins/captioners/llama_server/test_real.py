@@ -56,7 +56,7 @@ async def exact(engine: LlamaServer, request_: Ask, count: int = 20, seed: int =
     await engine.ready(30)
     right = 0
     for scene, picture in await asyncio.to_thread(single_thing_scenes, count, seed):
-        jpeg = await asyncio.to_thread(seen, picture, engine.view)
+        jpeg = await asyncio.to_thread(seen, picture, engine.view())
         right += (await engine.caption(request_(jpeg))).text == caption(scene)
     return right
 
@@ -65,7 +65,7 @@ async def test_wheel_describes_drawn_scenes_exactly(running: Running, request_: 
     caplog.set_level(logging.INFO)
     async with running() as engine:
         assert await exact(engine, request_) >= 19
-        answer = await engine.caption(request_(seen(single_thing_scenes(1, 5)[0][1], engine.view)))
+        answer = await engine.caption(request_(seen(single_thing_scenes(1, 5)[0][1], engine.view())))
     assert answer.model == "tiny"
     assert answer.tokens > 5
     assert answer.image_ms > 0
@@ -98,7 +98,7 @@ async def test_engine_killed_in_the_middle_of_a_caption_comes_back_by_itself(run
         await engine.ready(30)
         process = psutil.Process(engine.engine.pid)
         process.suspend()  # so that the caption is surely in the middle when the kill comes
-        asking = asyncio.create_task(engine.caption(request_(seen(single_thing_scenes(1, 5)[0][1], engine.view))))
+        asking = asyncio.create_task(engine.caption(request_(seen(single_thing_scenes(1, 5)[0][1], engine.view()))))
         await asyncio.sleep(0)
         assert await asyncio.wait({asking}, timeout=0.3) == (set(), {asking})
         began = time.monotonic()
@@ -167,7 +167,7 @@ async def test_picture_it_cannot_read_is_refused_and_the_next_one_works(running:
 async def test_prompt_beyond_the_context_is_refused(running: Running, request_: Ask):
     async with running() as engine:
         await engine.ready(30)
-        jpeg = await asyncio.to_thread(lambda: seen(single_thing_scenes(1, 5)[0][1], engine.view))
+        jpeg = await asyncio.to_thread(lambda: seen(single_thing_scenes(1, 5)[0][1], engine.view()))
         with pytest.raises(CaptionUnavailable, match="context") as caught:
             await engine.caption(request_(jpeg, prompt="word " * 3000))
         assert caught.value.kind is Failure.REFUSED

@@ -1,0 +1,1 @@
+"""``camscribe bench``: the same pictures through each captioner, and the agent beside the bare engine."""

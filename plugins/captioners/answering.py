@@ -1,0 +1,40 @@
+"""A caption, and then each further question about the same picture."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from dataclasses import replace
+
+from agent.plugin import Answer, Caption, CaptionRequest, CaptionUnavailable, Failure
+
+Ask = Callable[[str, int], Awaitable[Caption]]
+"""Asks one text about the request's picture, with at most so many tokens for the answer."""
+LOST = frozenset({Failure.ENGINE, Failure.ENGINE_TIMEOUT})
+"""After these nobody is there to ask on."""
+
+
+async def caption_and_answers(request: CaptionRequest, ask: Ask) -> Caption:
+    """Raises CaptionUnavailable where there is no caption. A question that gets no answer has the value None."""
+    loop = asyncio.get_running_loop()
+    ends = loop.time() + request.timeout
+    caption = await ask(request.prompt, request.max_tokens)
+    answers = {question.id: Answer(value=None) for question in request.questions}
+    for question in request.questions:
+        try:
+            async with asyncio.timeout_at(ends):
+                said = await ask(question.text, question.max_tokens)
+        except TimeoutError:
+            break
+        except CaptionUnavailable as error:
+            if error.kind in LOST:
+                break
+            continue
+        answers[question.id] = Answer(value=said.text)
+        caption = replace(
+            caption,
+            tokens=caption.tokens + said.tokens,
+            image_ms=caption.image_ms + said.image_ms,
+            generate_ms=caption.generate_ms + said.generate_ms,
+        )
+    return replace(caption, answers=answers)

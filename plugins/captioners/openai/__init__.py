@@ -1,0 +1,1 @@
+"""Captioner plugin ``openai``: any endpoint that speaks the OpenAI-compatible chat API."""

@@ -1,0 +1,1 @@
+"""Captioner plugin ``transformers``: models of Hugging Face's Transformers, in a process of their own."""
