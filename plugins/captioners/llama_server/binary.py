@@ -6,20 +6,17 @@ import asyncio
 import importlib.metadata
 import logging
 import os
-import re
 import shutil
-import signal
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from agent.plugin import Misconfigured
+from plugins.captioners.llama_server import asking, openmp
 
 USUAL_FOLDERS = ("/opt/homebrew/bin", "/usr/local/bin")
 """launchd's PATH lacks them."""
-ASK_WITHIN = 20.0
-_MOST_OUTPUT = 1 << 20
-_FLAG = re.compile(r"(?<![\w-])--?[a-z][\w-]*")
-_VERSION = re.compile(r"version: (\S+)")
+_MOST_KEPT = 16
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +24,12 @@ class Wheel:
     """llama.cpp's server inside the ``xllamacpp`` package."""
 
     version: str
+    devices: tuple[str, ...] = ()
+    """The graphics processors it can use; none where it works on the processor alone."""
+    features: frozenset[str] = frozenset()
+    """What its code for the processor makes use of: ``AVX512_BF16`` and so on."""
+    libraries: Mapping[str, str] = field(default_factory=dict, hash=False)
+    """What its environment needs, to find what this system lacks."""
 
     def __str__(self) -> str:
         return f"xllamacpp {self.version}"
@@ -34,27 +37,43 @@ class Wheel:
 
 @dataclass(frozen=True, slots=True)
 class Installed:
-    """A llama-server, and the options it knows."""
+    """A llama-server, the options it knows, and ``devices`` and ``features`` as in Wheel."""
 
     path: Path
     version: str
     flags: frozenset[str]
+    devices: tuple[str, ...] = ()
+    features: frozenset[str] = frozenset()
+
+    @property
+    def libraries(self) -> Mapping[str, str]:
+        return {}
 
     def __str__(self) -> str:
         return f"llama-server {self.version} ({self.path})"
 
 
-async def find(configured: Path | None, log: logging.Logger) -> Installed | Wheel:
-    """Raises Misconfigured where there is none that runs."""
+Found = Installed | Wheel
+
+_asked: dict[tuple[str, int, int], Installed] = {}
+"""The answers of each file, as it was then: an engine that is started again need not be asked again."""
+_asked_wheel: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {}
+
+
+async def find(configured: Path | None, log: logging.Logger, libraries: Path | None = None) -> Found:
+    """``libraries`` is a folder for what the wheel needs and this system lacks.
+
+    Raises Misconfigured where there is none that runs.
+    """
     if configured is not None:
-        return await _ask(configured)
+        return await _installed(configured, log)
     found = await asyncio.to_thread(_on_this_machine)
     if found is not None:
         try:
-            return await _ask(found)
+            return await _installed(found, log)
         except Misconfigured as error:
             log.warning("%s Using the engine that comes with camscribe instead.", error)
-    return await asyncio.to_thread(_wheel)
+    return await _wheel(libraries)
 
 
 def _on_this_machine() -> Path | None:
@@ -63,69 +82,43 @@ def _on_this_machine() -> Path | None:
     return Path(found) if found else None
 
 
-def _wheel() -> Wheel:
+async def _wheel(libraries: Path | None) -> Wheel:
     try:
-        return Wheel(importlib.metadata.version("xllamacpp"))
+        version = await asyncio.to_thread(importlib.metadata.version, "xllamacpp")
     except importlib.metadata.PackageNotFoundError:
         raise Misconfigured(
             "There is no engine: no llama-server on this machine and no xllamacpp package. Install one: "
             "'brew install llama.cpp', or 'pip install xllamacpp' into camscribe's environment."
         ) from None
+    env = await asyncio.to_thread(openmp.environment, libraries) if libraries else {}
+    if version not in _asked_wheel:
+        _asked_wheel[version] = await asking.about_wheel(env)
+    return Wheel(version, *_asked_wheel[version], env)
 
 
-async def _ask(path: Path) -> Installed:
-    text = await _output_of(path, "--help")
-    flags = frozenset(_FLAG.findall(text))
+async def _installed(path: Path, log: logging.Logger) -> Installed:
+    try:
+        stat = await asyncio.to_thread(path.stat)
+    except OSError as error:
+        raise Misconfigured(f"{path} can't be started: {error.strerror}.") from error
+    key = (str(path), stat.st_mtime_ns, stat.st_size)
+    if key not in _asked:
+        answer = await _ask(path, log)
+        while len(_asked) >= _MOST_KEPT:
+            del _asked[next(iter(_asked))]
+        _asked[key] = answer
+    return _asked[key]
+
+
+async def _ask(path: Path, log: logging.Logger) -> Installed:
+    flags = await asking.flags(path)
     if not flags >= {"--mmproj", "--host"}:
         raise Misconfigured(
             f"{path} is no llama-server that can see: its --help knows no --mmproj. Install llama.cpp of 2025 or later."
         )
-    version = _VERSION.search(await _output_of(path, "--version"))
-    return Installed(path, version[1] if version else "of unknown version", flags)
-
-
-async def _output_of(path: Path, option: str) -> str:
+    version = await asking.version(path)
     try:
-        process = await asyncio.create_subprocess_exec(
-            path,
-            option,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.STDOUT,
-        )
-    except OSError as error:
-        raise Misconfigured(f"{path} can't be started: {error.strerror}.") from error
-    assert process.stdout
-    try:
-        async with asyncio.timeout(ASK_WITHIN):
-            text = b""
-            while len(text) < _MOST_OUTPUT and (chunk := await process.stdout.read(65536)):
-                text += chunk
-            code = 0 if len(text) >= _MOST_OUTPUT else await process.wait()
-    except TimeoutError:
-        raise Misconfigured(f"{path} {option} gave no answer within {ASK_WITHIN:g} s. Is it a llama-server?") from None
-    finally:
-        if process.returncode is None:
-            process.kill()
-            await process.wait()
-    if code < 0:
-        raise Misconfigured(f"{path} {option} {how_it_ended(code)}")
-    return text.decode("utf-8", "replace")
-
-
-def how_it_ended(code: int) -> str:
-    """A process's end in words, with what to do about it."""
-    if code >= 0:
-        return f"ended with exit status {code}."
-    if -code == signal.SIGILL:
-        return (
-            "was stopped by an illegal instruction: it is built for another processor. Install a llama-server made for "
-            "this machine, or leave out 'binary' to use the one that comes with camscribe."
-        )
-    if -code == signal.SIGKILL:
-        return "was killed (SIGKILL): by somebody, or by the system because memory ran out."
-    try:
-        name = signal.Signals(-code).name
-    except ValueError:
-        name = f"signal {-code}"
-    return f"crashed ({name})."
+        return Installed(path, version, flags, await asking.devices(path, flags), await asking.features(path, flags))
+    except Misconfigured as error:  # it runs all the same; what it is made for only makes it faster
+        log.debug("%s does not tell what it is made for: %s", path, error)
+        return Installed(path, version, flags)

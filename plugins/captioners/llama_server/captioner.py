@@ -7,7 +7,7 @@ import dataclasses
 
 from agent.plugin import Caption, Captioner, CaptionRequest, CaptionUnavailable, Context, Detail, Failure, ModelView
 from plugins.captioners.answering import caption_and_answers
-from plugins.captioners.llama_server import binary, command, endpoint, hub, openmp
+from plugins.captioners.llama_server import binary, command, endpoint, hub
 from plugins.captioners.llama_server.client import EngineLost
 from plugins.captioners.llama_server.config import LlamaServerConfig
 from plugins.captioners.llama_server.engine import Engine, Launch, Pace
@@ -43,8 +43,7 @@ class LlamaServer(Captioner[LlamaServerConfig]):
 
     async def check(self) -> str:
         """What there is to work with, without starting it. Raises Misconfigured."""
-        engine = await binary.find(self.config.binary, self.log)
-        await self._libraries(engine)
+        engine = await self._engine()
         files = await asyncio.to_thread(hub.on_disk, self.config.choice.origin, self.context.data_dir)
         where = "on disk" if files else "to be downloaded at the first start"
         return f"{self.model} ({where}), served by {engine}"
@@ -74,22 +73,19 @@ class LlamaServer(Captioner[LlamaServerConfig]):
     async def _prepare(self) -> Launch:
         config, folder = self.config, self.context.runtime_dir
         place = await asyncio.to_thread(self._place)
-        engine = await binary.find(config.binary, self.log)
+        engine = await self._engine()
         files = await self._files()
         await endpoint.make_way(place, folder)
         return Launch(
             name=str(engine),
             command=command.command(engine, config, files, place),
-            env=command.environment(config) | await self._libraries(engine),
+            env={**command.environment(config), **engine.libraries},
             endpoint=place,
             key=config.api_key.get_secret_value() if config.api_key else None,
         )
 
-    async def _libraries(self, engine: binary.Installed | binary.Wheel) -> dict[str, str]:
-        """Where the engine finds what this system lacks."""
-        if isinstance(engine, binary.Installed):
-            return {}
-        return await asyncio.to_thread(openmp.environment, self.context.runtime_dir / "lib")
+    async def _engine(self) -> binary.Found:
+        return await binary.find(self.config.binary, self.log, self.context.runtime_dir / "lib")
 
     def _place(self) -> endpoint.Endpoint:
         if self.config.port:

@@ -13,7 +13,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from plugins.captioners.llama_server import guard
-from plugins.captioners.llama_server.binary import how_it_ended
+from plugins.captioners.llama_server.endings import how_it_ended
 
 KEPT_LINES = 200
 LONGEST_LINE = 2000

@@ -2,6 +2,8 @@
 
     python wheel.py '{"model": "…gguf", "mmproj": "…gguf", "host": "/run/x.sock", …}'
 
+    python wheel.py --about
+
 It is the engine where no ``llama-server`` is installed. The same HTTP API, the same log on standard error.
 Run by its path, not as a module: the package around it would bring in what the agent needs and this doesn't.
 """
@@ -12,8 +14,13 @@ import signal
 import sys
 from typing import Any
 
+ABOUT = "--about"
+
 
 def main() -> None:
+    if sys.argv[1:] == [ABOUT]:
+        about()
+        return
     settings: dict[str, Any] = json.loads(sys.argv[1])
     import xllamacpp  # noqa: PLC0415  not before the settings are known to be whole: it takes a while
 
@@ -44,6 +51,19 @@ def main() -> None:
     sys.stderr.write(f"serving on {server.listening_address}\n")
     while True:
         signal.pause()
+
+
+def about() -> None:
+    """What it is made for, as one line of JSON."""
+    import xllamacpp  # noqa: PLC0415
+
+    graphics = {"GGML_BACKEND_DEVICE_TYPE_GPU", "GGML_BACKEND_DEVICE_TYPE_IGPU"}
+    devices = [
+        f"{device['name']}: {device['description']}"
+        for device in xllamacpp.get_device_info()
+        if device["type"].name in graphics
+    ]
+    print(json.dumps({"devices": devices, "system_info": xllamacpp.get_system_info()}))  # noqa: T201
 
 
 if __name__ == "__main__":

@@ -34,6 +34,9 @@ def main() -> None:
     if sys.argv[1:] == ["--version"]:
         print("version: 11549 (the wheel)")
         return
+    if any(word.endswith("/none.gguf") for word in sys.argv):
+        print("system_info: n_threads = 2 (n_threads_batch = 2) / 2 | CPU : AVX2 = 1 | ")
+        sys.exit(1)
     parser = argparse.ArgumentParser()
     for flag in FLAGS:
         if flag == "--jinja":

@@ -36,6 +36,8 @@ class Behaviour:
     """The signal it dies of when it is only asked for --help."""
     flags: tuple[str, ...] = OLD_FLAGS + NEW_FLAGS
     version: str = "version: 11434 (7e4c0a9)"
+    devices: tuple[str, ...] = ()
+    made_for: tuple[str, ...] = ("AVX2", "AVX512_BF16")
     loads: float = 0
     """Seconds of 'Loading model'."""
     props: dict[str, Any] = field(default_factory=lambda: {"modalities": {"vision": True}})
@@ -96,6 +98,13 @@ def main(behaviour: Behaviour, folder: str) -> None:
     if arguments == ["--version"]:
         print(behaviour.version, file=sys.stderr)
         return
+    if arguments == ["--list-devices"] and "--list-devices" in behaviour.flags:
+        print("Available devices:\n" + "\n".join(f"  {device}" for device in behaviour.devices or ["(none)"]))
+        return
+    if "--model" in arguments and arguments[arguments.index("--model") + 1].endswith("/none.gguf"):
+        made_for = " | ".join(f"{feature} = 1" for feature in behaviour.made_for)
+        print(f"system_info: n_threads = 2 (n_threads_batch = 2) / 2 | CPU : {made_for} | ", file=sys.stderr)
+        sys.exit(1)
     with (Path(folder) / "calls").open("a") as file:
         file.write(json.dumps(arguments) + "\n")
     for line in behaviour.say:

@@ -13,11 +13,12 @@ from typing import Any
 import pytest
 
 from agent.plugin import Misconfigured
-from plugins.captioners.llama_server import LlamaServerConfig, binary
+from plugins.captioners.llama_server import LlamaServerConfig, asking, binary
 from plugins.captioners.llama_server.binary import Installed, Wheel, find
 from plugins.captioners.llama_server.command import command, environment, threads
 from plugins.captioners.llama_server.endpoint import Endpoint
 from plugins.captioners.llama_server.presets import Files
+from tests.fakes.engine.llama import llama_server
 from tests.fakes.engine.stand_in import OLD_FLAGS, Behaviour, stand_in
 
 LOG = logging.getLogger("engine")
@@ -77,9 +78,38 @@ async def test_one_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: p
     path = tmp_path / "llama-server"
     path.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -c 'import time; time.sleep(600)'\n")
     path.chmod(0o755)
-    monkeypatch.setattr(binary, "ASK_WITHIN", 0.5)
+    monkeypatch.setattr(asking, "WITHIN", 0.5)
     with pytest.raises(Misconfigured, match=r"gave no answer within 0.5 s"):
         await find(path, LOG)
+
+
+async def test_binary_tells_its_devices_and_what_its_code_is_made_for(tmp_path: Path):
+    devices = ("CUDA0: NVIDIA GeForce RTX 3060 (12028 MiB, 11810 MiB free)", "BLAS: Accelerate (0 MiB, 0 MiB free)")
+    behaviour = Behaviour(flags=(*Behaviour().flags, "--list-devices"), devices=devices)
+    found = await find(stand_in(tmp_path, behaviour), LOG)
+    assert found.devices == ("CUDA0: NVIDIA GeForce RTX 3060",)
+    assert found.features == {"AVX2", "AVX512_BF16"}
+
+
+async def test_old_binary_that_tells_neither_is_used_all_the_same(tmp_path: Path):
+    found = await find(stand_in(tmp_path, Behaviour(flags=OLD_FLAGS, made_for=())), LOG)
+    assert (found.devices, found.features) == ((), frozenset())
+
+
+async def test_real_engines_tell_what_they_are_made_for(tmp_path: Path):
+    assert "F16C" in (await find(None, LOG, tmp_path)).features
+    path = llama_server()
+    if path is None:
+        pytest.skip("there is no llama-server here: make llama-server")
+    assert "F16C" in (await find(path, LOG)).features
+
+
+async def test_binary_is_asked_again_only_when_it_has_changed(tmp_path: Path):
+    server = stand_in(tmp_path, Behaviour())
+    first = await find(server, LOG)
+    assert await find(server, LOG) is first
+    stand_in(tmp_path, Behaviour(version="version: 12000 (abc)"))
+    assert (await find(server, LOG)).version == "12000"
 
 
 async def words_for(tmp_path: Path, behaviour: Behaviour, **config: Any) -> list[str]:
