@@ -43,6 +43,8 @@ class Failure(StrEnum):
     """The captioner is not running, or went away in the middle of the caption."""
     ENGINE_TIMEOUT = "engine_timeout"
     """The captioner took longer than the camera's ``timeout``."""
+    BUDGET = "budget"
+    """The captioner may make no more calls this minute."""
     REFUSED = "refused"
     """The captioner would not take this picture or prompt."""
     NO_ANSWER = "no_answer"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import json
+import re
 from typing import Any
 
 import httpx
@@ -16,6 +17,7 @@ MOST_BYTES = 1 << 20
 """No answer we ask for is longer."""
 LONGEST_QUOTE = 300
 _SPECIAL = ("<end_of_utterance>", "<|im_end|>", "<|endoftext|>", "<end_of_turn>", "</s>", "<eos>")
+_THOUGHT = re.compile(r"<think>.*?(</think>|\Z)", re.DOTALL)
 _QUOTES = (('"', '"'), ("“", "”"))
 
 
@@ -82,7 +84,8 @@ def read(body: bytes, model: str) -> Caption:
 
 
 def clean(text: str) -> str:
-    """A model's words without the marks of its chat format and without quotes around the whole."""
+    """A model's words without its thoughts, the marks of its chat format and quotes around the whole."""
+    text = _THOUGHT.sub("", text)
     for mark in _SPECIAL:
         text = text.replace(mark, " ")
     text = text.strip()

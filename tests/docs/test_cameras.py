@@ -24,6 +24,7 @@ PASSWORD = "it's 100%41 #1: @home/?"
 NOT_A_CAMERAS = {
     Failure.ENGINE,
     Failure.ENGINE_TIMEOUT,
+    Failure.BUDGET,
     Failure.REFUSED,
     Failure.NO_ANSWER,
     Failure.STOPPED,

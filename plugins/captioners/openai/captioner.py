@@ -1,0 +1,119 @@
+"""The captioner plugin: asks its endpoints in order, within its budget."""
+
+from __future__ import annotations
+
+import asyncio
+
+from agent.plugin import (
+    Caption,
+    Captioner,
+    CaptionRequest,
+    CaptionUnavailable,
+    Context,
+    Detail,
+    Failure,
+    Geometry,
+    ModelView,
+    Wire,
+)
+from plugins.captioners.answering import caption_and_answers
+from plugins.captioners.openai.budget import Budget
+from plugins.captioners.openai.config import OpenAIConfig
+from plugins.captioners.openai.remote import Remote
+
+CHECK_WITHIN = 8.0
+LONGEST_EDGE = 4096
+
+
+class OpenAI(Captioner[OpenAIConfig]):
+    """Captions by whoever speaks the OpenAI-compatible chat API."""
+
+    def __init__(self, config: OpenAIConfig, context: Context, budget: Budget | None = None) -> None:
+        super().__init__(config, context)
+        self.slots = config.parallel
+        self._budget = budget or Budget(config.calls_per_minute)
+        self._remotes = [Remote(endpoint) for endpoint in (config, *config.fallbacks)]
+
+    def view(self, detail: Detail = Detail.MEDIUM) -> ModelView:
+        size = self.config.picture_size
+        if self.config.geometry is Geometry.SQUARE or detail is Detail.MEDIUM:
+            return ModelView(self.config.geometry, size)
+        return ModelView(self.config.geometry, size // 2 if detail is Detail.LOW else min(size * 2, LONGEST_EDGE))
+
+    @property
+    def model(self) -> str:
+        return self.config.model
+
+    @property
+    def state(self) -> str:
+        """``ready``, ``ready (a fallback): …`` or ``failed: …``."""
+        awake = [remote for remote in self._remotes if not remote.resting]
+        first = self._remotes[0]
+        if awake and awake[0] is first:
+            return "ready"
+        reason = first.rest.reason if first.rest else ""
+        return f"ready (a fallback answers): {reason}" if awake else f"failed: {reason}"
+
+    async def run(self) -> None:
+        """Nothing to keep alive: only what is open is closed at the end."""
+        try:
+            await asyncio.Event().wait()
+        finally:
+            for remote in self._remotes:
+                await remote.close()
+
+    async def ready(self, timeout: float) -> None:
+        """Waits for the budget: what waits in the queue meanwhile can still be replaced by something fresher."""
+        if not await self._budget.free(timeout):
+            raise self._spent()
+
+    async def check(self) -> str:
+        remote = self._remotes[0]
+        try:
+            names = await remote.models(CHECK_WITHIN)
+        finally:
+            await remote.close()
+        if names and self.model not in names:
+            offered = ", ".join(names[:10])
+            message = f"{self.config.place} answers, but offers no model '{self.model}'; it offers {offered}."
+            raise CaptionUnavailable(Failure.ENGINE, message)
+        return f"{self.model}, served by {self.config.place}"
+
+    async def caption(self, request: CaptionRequest) -> Caption:
+        ends = asyncio.get_running_loop().time() + request.timeout
+
+        async def ask(text: str, max_tokens: int) -> Caption:
+            return await self._first_that_answers(request.picture, text, max_tokens, ends)
+
+        return await caption_and_answers(request, ask)
+
+    def wire(self, request: CaptionRequest) -> Wire:
+        return self._remotes[0].wire(request.picture, request.prompt, request.max_tokens, self.config.temperature)
+
+    async def _first_that_answers(self, picture: bytes, text: str, max_tokens: int, ends: float) -> Caption:
+        """Raises CaptionUnavailable with every endpoint's reason; its kind is the last one's."""
+        reasons: list[str] = []
+        kind = Failure.ENGINE
+        for remote in self._remotes:
+            left = ends - asyncio.get_running_loop().time()
+            if remote.resting and remote.rest:
+                reasons.append(remote.rest.reason)
+                continue
+            if left <= 0:
+                break
+            if not self._budget.spend():
+                raise self._spent()
+            try:
+                return await remote.ask(picture, text, max_tokens, self.config.temperature, left)
+            except CaptionUnavailable as error:
+                kind = error.kind
+                reasons.append(str(error))
+                if remote is not self._remotes[-1]:
+                    self.log.debug("%s Asking the next endpoint.", error)
+        raise CaptionUnavailable(kind, " ".join(dict.fromkeys(reasons)))
+
+    def _spent(self) -> CaptionUnavailable:
+        calls, wait = self.config.calls_per_minute, self._budget.wait()
+        return CaptionUnavailable(
+            Failure.BUDGET, f"The {calls} calls of this minute (calls_per_minute) are made; the next in {wait:.0f} s."
+        )

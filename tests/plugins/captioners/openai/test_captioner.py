@@ -1,0 +1,181 @@
+"""Against a real HTTP server that answers as it is told; the real engine is in test_real.py."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import logging
+import ssl
+import time
+from pathlib import Path
+
+import pytest
+
+from agent.plugin import CaptionUnavailable, Failure
+from tests.fakes.broker import free_port
+from tests.fakes.certificates import Authority
+from tests.fakes.receiver import Answer, Receiver
+from tests.plugins.captioners.openai.conftest import Ask, Make, says
+
+KEY = "sk-marker-4711"
+
+
+async def test_a_caption_and_what_was_asked_for_it(captioner: Make, request_: Ask) -> None:
+    async with Receiver.running() as server:
+        remote = captioner(server.url, api_key=KEY, extra_body={"reasoning_effort": "none"})
+        server.answer(says(' "<think>Hm.</think>A cat." '))
+        caption = await remote.caption(request_())
+        assert (caption.text, caption.tokens, caption.truncated) == ("A cat.", 7, False)
+        (request,) = server.requests
+        assert request.path == "/v1/chat/completions"
+        assert request.headers["authorization"] == f"Bearer {KEY}"
+        asked = request.json
+        assert (asked["model"], asked["max_tokens"], asked["temperature"]) == ("tiny", 60, 0.0)
+        assert asked["reasoning_effort"] == "none"
+        picture, text = asked["messages"][0]["content"]
+        assert picture["image_url"]["url"] == "data:image/jpeg;base64," + base64.b64encode(b"\xff\xd8\xff").decode()
+        assert text == {"type": "text", "text": "Describe the image."}
+
+
+async def test_questions_follow_the_caption_and_one_without_an_answer_is_unknown(
+    captioner: Make, request_: Ask
+) -> None:
+    async with Receiver.running() as server:
+        server.answer(says("A cat."), says("yes"), says(""), says("two"))
+        caption = await captioner(server.url).caption(request_(questions={"cat": "?", "dog": "?", "eyes": "?"}))
+        assert {id_: answer.value for id_, answer in caption.answers.items()} == {
+            "cat": "yes",
+            "dog": None,
+            "eyes": "two",
+        }
+
+
+async def test_the_next_endpoint_answers_while_the_first_is_down_and_the_first_is_left_alone(
+    captioner: Make, request_: Ask
+) -> None:
+    async with Receiver.running() as second:
+        dead = f"http://127.0.0.1:{free_port()}/v1"
+        remote = captioner(dead, fallbacks=[{"url": second.url, "model": "other"}])
+        second.answer(*[says("From the second.")] * 20)
+        began = time.monotonic()
+        captions = [await remote.caption(request_()) for _ in range(20)]
+        assert time.monotonic() - began < 10
+        assert {(caption.text, caption.model) for caption in captions} == {("From the second.", "other")}
+        assert remote.state.startswith("ready (a fallback answers): ")
+        assert "refuses connections" in remote.state
+
+
+async def test_the_first_is_asked_again_after_its_rest(captioner: Make, request_: Ask) -> None:
+    async with Receiver.running() as first, Receiver.running() as second:
+        remote = captioner(first.url, fallbacks=[{"url": second.url, "model": "other"}])
+        first.answer(Answer(503, {"retry-after": "1"}, b'{"error": {"message": "loading"}}'), says("From the first."))
+        second.answer(*[says("From the second.")] * 1000)
+        assert (await remote.caption(request_())).text == "From the second."
+        async with asyncio.timeout(10):
+            while (await remote.caption(request_())).text != "From the first.":  # noqa: ASYNC110 (asking is the event)
+                await asyncio.sleep(0.05)
+        assert remote.state == "ready"
+        assert len(first.requests) == 2
+
+
+@pytest.mark.parametrize(
+    ("answer", "kind", "words"),
+    [
+        (Answer(401, body=b"{}"), Failure.ENGINE, "api_key"),
+        (Answer(404, body=b'{"error": {"message": "model not found"}}'), Failure.ENGINE, "model not found"),
+        (Answer(429), Failure.ENGINE, "calls_per_minute"),
+        (Answer(500, body=b'{"error": {"message": "out of memory"}}'), Failure.ENGINE, "out of memory"),
+        (Answer(400, body=b'{"error": {"message": "no picture"}}'), Failure.REFUSED, "no picture"),
+        (Answer(301, {"location": "/"}), Failure.REFUSED, "HTTP 301"),
+        (Answer(200, body=b"<html>"), Failure.NO_ANSWER, "makes no sense"),
+        (says("  "), Failure.NO_ANSWER, "nothing"),
+        (Answer(200, body=b"x" * 65536, endless=True), Failure.NO_ANSWER, "without an end"),
+        (Answer(hang_up=True), Failure.ENGINE, "went away"),
+        (Answer(hang=True), Failure.ENGINE_TIMEOUT, "longer than 0.5 s"),
+    ],
+    ids=lambda value: None if isinstance(value, (Answer, Failure)) else value,
+)
+async def test_what_goes_wrong_is_told_in_words(
+    captioner: Make, request_: Ask, answer: Answer, kind: Failure, words: str
+) -> None:
+    async with Receiver.running() as server:
+        remote = captioner(server.url, api_key=KEY)
+        server.answer(answer)
+        began = time.monotonic()
+        with pytest.raises(CaptionUnavailable, match=words) as caught:
+            await remote.caption(request_(timeout=0.5))
+        assert caught.value.kind is kind
+        assert KEY not in str(caught.value)
+        assert time.monotonic() - began < 5
+
+
+async def test_a_wrong_key_is_not_tried_again_and_again(captioner: Make, request_: Ask) -> None:
+    async with Receiver.running() as server:
+        remote = captioner(server.url)
+        server.answer(*[Answer(401)] * 10)
+        for _ in range(10):
+            with pytest.raises(CaptionUnavailable, match="api_key"):
+                await remote.caption(request_())
+        assert len(server.requests) == 1
+        assert remote.state.startswith("failed: ")
+
+
+async def test_a_slow_endpoint_leaves_time_for_the_next(captioner: Make, request_: Ask) -> None:
+    async with Receiver.running() as slow, Receiver.running() as quick:
+        remote = captioner(slow.url, timeout="300ms", fallbacks=[{"url": quick.url, "model": "other"}])
+        slow.answer(Answer(hang=True))
+        quick.answer(says("In time."))
+        assert (await remote.caption(request_(timeout=8))).text == "In time."
+
+
+async def test_the_budget_holds_for_questions_too(captioner: Make, request_: Ask) -> None:
+    async with Receiver.running() as server:
+        server.answer(*[says("A cat.")] * 10)
+        remote = captioner(server.url, calls_per_minute=3)
+        caption = await remote.caption(request_(questions={"a": "?", "b": "?", "c": "?"}))
+        assert [answer.value for answer in caption.answers.values()] == ["A cat.", "A cat.", None]
+        with pytest.raises(CaptionUnavailable, match="calls_per_minute") as caught:
+            await remote.caption(request_())
+        assert caught.value.kind is Failure.BUDGET
+        with pytest.raises(CaptionUnavailable, match="calls_per_minute"):
+            await remote.ready(0.01)
+        assert len(server.requests) == 3
+
+
+async def test_https_with_an_own_authority_and_without_it(captioner: Make, request_: Ask, tmp_path: Path) -> None:
+    authority = await asyncio.to_thread(Authority, tmp_path / "ca")
+    pair = await asyncio.to_thread(authority.pair, "server", "IP:127.0.0.1")
+    tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+    tls.load_cert_chain(pair.certificate, pair.key)
+    async with Receiver.running(tls) as server:
+        server.answer(says("Safely."))
+        trusting = captioner(server.url, tls={"ca": str(authority.ca)})
+        assert (await trusting.caption(request_())).text == "Safely."
+        with pytest.raises(CaptionUnavailable, match="certificate is not trusted"):
+            await captioner(server.url).caption(request_())
+        with pytest.raises(CaptionUnavailable, match="there is no file"):
+            await captioner(server.url, tls={"ca": str(tmp_path / "none.pem")}).caption(request_())
+
+
+async def test_the_doctor_hears_what_the_endpoint_offers(captioner: Make) -> None:
+    async with Receiver.running() as server:
+        models = Answer(body=b'{"data": [{"id": "tiny"}, {"id": "llava:7b"}]}')
+        server.answer(models, models, Answer(401), Answer(404))
+        assert "tiny, served by" in await captioner(server.url).check()
+        with pytest.raises(CaptionUnavailable, match="no model 'big'; it offers tiny, llava:7b"):
+            await captioner(server.url, model="big").check()
+        with pytest.raises(CaptionUnavailable, match="api_key"):
+            await captioner(server.url).check()
+        assert "served by" in await captioner(server.url).check()  # not every endpoint tells its models
+    with pytest.raises(CaptionUnavailable, match="refuses connections"):
+        await captioner(server.url).check()
+
+
+async def test_the_key_is_in_no_log(captioner: Make, request_: Ask, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    async with Receiver.running() as server:
+        remote = captioner(server.url, api_key=KEY, fallbacks=[{"url": server.url, "model": "m", "api_key": KEY}])
+        server.answer(Answer(500), says("A cat."))
+        await remote.caption(request_())
+    assert KEY not in caplog.text
+    assert KEY not in repr(remote.wire(request_()))
