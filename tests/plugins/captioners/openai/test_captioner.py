@@ -7,11 +7,14 @@ import base64
 import logging
 import ssl
 import time
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
 
 from agent.plugin import CaptionUnavailable, Failure
+from plugins.captioners.openai.config import Endpoint
+from plugins.captioners.openai.remote import Remote
 from tests.fakes.broker import free_port
 from tests.fakes.certificates import Authority
 from tests.fakes.receiver import Answer, Receiver
@@ -179,3 +182,19 @@ async def test_the_key_is_in_no_log(captioner: Make, request_: Ask, caplog: pyte
         await remote.caption(request_())
     assert KEY not in caplog.text
     assert KEY not in repr(remote.wire(request_()))
+
+
+async def test_each_failure_lengthens_the_rest_and_a_success_ends_it() -> None:
+    async with Receiver.running() as server:
+        remote = Remote(Endpoint(url=server.url, model="tiny"))
+        rests = []
+        for answer in (Answer(hang_up=True), Answer(hang_up=True), says("A cat."), Answer(hang_up=True)):
+            server.answer(answer)
+            await asyncio.sleep(remote.resting)
+            with suppress(CaptionUnavailable):
+                await remote.ask(b"\xff\xd8\xff", "?", 60, 0, 10)
+            rests.append(remote.resting)
+        await remote.close()
+    assert 0.5 < rests[0] <= 1 < rests[1] <= 2
+    assert rests[2] == 0
+    assert 0.5 < rests[3] <= 1
