@@ -4,7 +4,7 @@ import asyncio
 import logging
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,10 @@ import pytest
 from agent.plugin import CaptionRequest, Context
 from plugins.captioners.llama_server import LlamaServer, LlamaServerConfig
 from plugins.captioners.llama_server.engine import Pace
+from tests.fakes.engine.both import ENGINES, RealEngine, real_engine
+from tests.fakes.scenes import as_sent, known_scenes
 
+Describes = Callable[..., Awaitable[None]]
 Running = Callable[..., AbstractAsyncContextManager[LlamaServer]]
 
 QUICK = Pace(start_timeout=30, first_pause=0.05, longest_pause=0.2, check_every=0.2, grace=1, jitter=lambda: 0)
@@ -72,3 +75,22 @@ def request_() -> Callable[..., CaptionRequest]:
         return CaptionRequest("front_door", picture, prompt, 60, timeout)
 
     return make
+
+
+@pytest.fixture(params=ENGINES)
+def real(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> RealEngine:
+    """Each of the two real engines."""
+    return real_engine(request.param, monkeypatch)
+
+
+@pytest.fixture
+def describes(request_: Callable[..., CaptionRequest]) -> Describes:
+    """Waits until the engine is ready, then holds its captions of known scenes against the truth."""
+
+    async def check(engine: LlamaServer, scenes: int = 1, within: float = 30) -> None:
+        await engine.ready(within)
+        for truth, picture in await asyncio.to_thread(known_scenes, scenes):
+            jpeg = await asyncio.to_thread(as_sent, picture, engine.view().size)
+            assert (await engine.caption(request_(jpeg, timeout=30))).text == truth
+
+    return check
