@@ -30,9 +30,31 @@ class Hosted:
 
     repo: str
     quant: str
+    mmproj: str | None = None
+    """The projector's quantisation. None: the model's own, else F16, else what there is."""
 
     def __str__(self) -> str:
         return f"{self.repo}:{self.quant}"
+
+
+MB = 1_000_000
+GB = 1_000_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Facts:
+    """What somebody wants to know before choosing a model."""
+
+    about: str
+    """A sentence: what it is good for."""
+    download: int
+    """Bytes of both files; 0 where they come with camscribe."""
+    memory: int
+    """Bytes, roughly: the files, the context and room to work in."""
+    languages: str
+    license: str
+    exact: bool = True
+    """Whether ``download`` is the files' size as published; else it is a good guess."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,28 +69,185 @@ class Model:
     context: int = 2048
     threads: int | None = None
     """Where more would only wait for each other."""
+    facts: Facts | None = None
+    """None where nobody but its owner knows it."""
 
 
-def _smol(name: str, repo: str, image: int, tokens: int) -> Model:
-    return Model(name, Hosted(f"ggml-org/{repo}-GGUF", "Q8_0"), ModelView(Geometry.SQUARE, image), tokens)
+def _smol(name: str, origin: Hosted, image: int, tokens: int, facts: Facts) -> Model:
+    return Model(name, origin, ModelView(Geometry.SQUARE, image), tokens, facts=facts)
 
 
-def _dynamic(name: str, repo: str, quant: str, long_edge: int, tokens: int | None = None) -> Model:
-    return Model(name, Hosted(repo, quant), ModelView(Geometry.ASPECT, long_edge), tokens, context=4096)
+def _dynamic(name: str, origin: Hosted, long_edge: int, tokens: int | None, facts: Facts) -> Model:
+    return Model(name, origin, ModelView(Geometry.ASPECT, long_edge), tokens, context=4096, facts=facts)
 
+
+_APACHE = "Apache-2.0"
+_LFM_LANGUAGES = "English, Arabic, Chinese, French, German, Japanese, Korean, Portuguese, Spanish"
 
 PRESETS = {
     model.name: model
     for model in (
-        _smol("smolvlm-500m", "SmolVLM-500M-Instruct", 512, 64),
-        _smol("smolvlm-256m", "SmolVLM-256M-Instruct", 512, 64),
-        _smol("smolvlm2-500m", "SmolVLM2-500M-Video-Instruct", 512, 64),
+        _smol(
+            "smolvlm-500m",
+            Hosted("ggml-org/SmolVLM-500M-Instruct-GGUF", "Q8_0"),
+            512,
+            64,
+            Facts(
+                "Small and quick: the one to begin with, on any machine.",
+                download=545_590_272,
+                memory=1200 * MB,
+                languages="English",
+                license=_APACHE,
+            ),
+        ),
+        _smol(
+            "smolvlm-500m-f16",
+            Hosted("ggml-org/SmolVLM-500M-Instruct-GGUF", "F16"),
+            512,
+            64,
+            Facts(
+                "The same model unquantised: twice the size, for graphics processors and for comparisons.",
+                download=1020 * MB,
+                memory=1700 * MB,
+                languages="English",
+                license=_APACHE,
+                exact=False,
+            ),
+        ),
+        _smol(
+            "smolvlm-256m",
+            Hosted("ggml-org/SmolVLM-256M-Instruct-GGUF", "Q8_0"),
+            512,
+            64,
+            Facts(
+                "The smallest, for a single-board computer; says less, and is wrong more often.",
+                download=278_824_384,
+                memory=800 * MB,
+                languages="English",
+                license=_APACHE,
+            ),
+        ),
+        _smol(
+            "smolvlm2-500m",
+            Hosted("ggml-org/SmolVLM2-500M-Video-Instruct-GGUF", "Q8_0"),
+            512,
+            64,
+            Facts(
+                "As big and as quick as smolvlm-500m, and trained on videos as well.",
+                download=545_593_888,
+                memory=1200 * MB,
+                languages="English",
+                license=_APACHE,
+            ),
+        ),
         # tiles of 384 px are 27 x 27 patches of 14, shuffled three by three: 9 x 9 tokens
-        _smol("smolvlm2-2.2b", "SmolVLM2-2.2B-Instruct", 384, 81),
-        _dynamic("moondream2", "ggml-org/moondream2-20250414-GGUF", "F16", 378),
-        _dynamic("qwen2.5-vl-3b", "ggml-org/Qwen2.5-VL-3B-Instruct-GGUF", "Q4_K_M", 672),
-        _dynamic("gemma-4-e2b", "ggml-org/gemma-4-E2B-it-GGUF", "Q8_0", 768),
-        _dynamic("lfm2.5-vl-1.6b", "LiquidAI/LFM2.5-VL-1.6B-GGUF", "Q8_0", 512, 64),
+        _smol(
+            "smolvlm2-2.2b",
+            Hosted("ggml-org/SmolVLM2-2.2B-Instruct-GGUF", "Q4_K_M", "Q8_0"),
+            384,
+            81,
+            Facts(
+                "The large SmolVLM: more detail, for a Mac or a graphics processor.",
+                download=1_705_125_856,
+                memory=2600 * MB,
+                languages="English",
+                license=_APACHE,
+            ),
+        ),
+        _dynamic(
+            "moondream2",
+            Hosted("ggml-org/moondream2-20250414-GGUF", "F16"),
+            378,
+            None,
+            Facts(
+                "Made for questions about a picture; a large download, as its files come unquantised only.",
+                download=3_749_313_056,
+                memory=4500 * MB,
+                languages="English",
+                license=_APACHE,
+            ),
+        ),
+        _dynamic(
+            "qwen2.5-vl-3b",
+            Hosted("ggml-org/Qwen2.5-VL-3B-Instruct-GGUF", "Q4_K_M", "Q8_0"),
+            672,
+            None,
+            Facts(
+                "Reads signs and labels; wants a graphics processor.",
+                download=2_774_658_784,
+                memory=4000 * MB,
+                languages="many; English and Chinese best",
+                license="Qwen Research (no commercial use)",
+            ),
+        ),
+        _dynamic(
+            "qwen3-vl-2b",
+            Hosted("ggml-org/Qwen3-VL-2B-Instruct-GGUF", "Q8_0"),
+            672,
+            None,
+            Facts(
+                "The newer Qwen, and smaller; reads signs and labels in many languages.",
+                download=2_279_480_352,
+                memory=3400 * MB,
+                languages="many; English and Chinese best",
+                license=_APACHE,
+            ),
+        ),
+        _dynamic(
+            "gemma-3-4b",
+            Hosted("ggml-org/gemma-3-4b-it-GGUF", "Q4_K_M"),
+            768,
+            None,
+            Facts(
+                "Writes in many languages; wants a graphics processor.",
+                download=3_341_008_960,
+                memory=4500 * MB,
+                languages="over 140; English best",
+                license="Gemma Terms of Use",
+            ),
+        ),
+        _dynamic(
+            "gemma-4-e2b",
+            Hosted("ggml-org/gemma-4-E2B-it-GGUF", "Q4_0", "Q8_0"),
+            768,
+            None,
+            Facts(
+                "The newer Gemma: many languages; wants a graphics processor or patience.",
+                download=3400 * MB,
+                memory=4500 * MB,
+                languages="over 140; English best",
+                license=_APACHE,
+                exact=False,
+            ),
+        ),
+        _dynamic(
+            "lfm2.5-vl-450m",
+            Hosted("LiquidAI/LFM2.5-VL-450M-GGUF", "Q8_0"),
+            512,
+            64,
+            Facts(
+                "Small, spends few tokens on a picture, and speaks nine languages.",
+                download=482 * MB,
+                memory=1000 * MB,
+                languages=_LFM_LANGUAGES,
+                license="LFM Open License v1.0",
+                exact=False,
+            ),
+        ),
+        _dynamic(
+            "lfm2.5-vl-1.6b",
+            Hosted("LiquidAI/LFM2.5-VL-1.6B-GGUF", "Q8_0"),
+            512,
+            64,
+            Facts(
+                "Middle-sized, spends few tokens on a picture, and speaks nine languages.",
+                download=1830 * MB,
+                memory=2600 * MB,
+                languages=_LFM_LANGUAGES,
+                license="LFM Open License v1.0",
+                exact=False,
+            ),
+        ),
         # It knows nothing but the demo's drawn doorsteps. No budget: it is made for one tile as it stands.
         Model(
             "tiny",
@@ -77,6 +256,14 @@ PRESETS = {
             None,
             context=1024,
             threads=1,
+            facts=Facts(
+                "Knows only the demo's drawings: for the demo and for tests, never for photographs.",
+                download=0,
+                memory=100 * MB,
+                languages="English",
+                license=_APACHE,
+            ),
         ),
     )
 }
+DEFAULT = "smolvlm-500m"
