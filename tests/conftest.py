@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from blockbuster import BlockBuster
 
+from tests.fakes.engine.llama import llama_server
 from tests.fakes.gst_server import SYSTEM_PYTHON
 
 SBIN = ":/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"
@@ -20,7 +21,7 @@ SBIN = ":/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"
 
 GST_SERVER = Path(__file__).with_name("fakes") / "gst_server.py"
 GST_PACKAGES = (
-    "python3-gi gir1.2-gst-rtsp-server-1.0 gir1.2-gst-plugins-base-1.0 "
+    "apt-get install python3-gi gir1.2-gst-rtsp-server-1.0 gir1.2-gst-plugins-base-1.0 "
     "gstreamer1.0-plugins-base gstreamer1.0-plugins-good gstreamer1.0-plugins-bad gstreamer1.0-plugins-ugly"
 )
 
@@ -32,7 +33,7 @@ class Part:
     name: str
     found: str | None
     instead: str
-    packages: str
+    get_it: str
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -41,8 +42,8 @@ def pytest_configure(config: pytest.Config) -> None:
     config.stash[_PARTS] = parts = _parts()
     missing = [part for part in parts if part.found is None]
     if missing and os.environ.get("CI") == "true":
-        names, packages = ", ".join(part.name for part in missing), " ".join(part.packages for part in missing)
-        pytest.exit(f"In CI nothing is replaced, and {names} is missing: apt-get install {packages}", returncode=1)
+        names, ways = ", ".join(part.name for part in missing), "; ".join(part.get_it for part in missing)
+        pytest.exit(f"In CI nothing is replaced, and {names} is missing: {ways}", returncode=1)
 
 
 def pytest_report_header(config: pytest.Config) -> list[str]:
@@ -55,12 +56,24 @@ _PARTS: pytest.StashKey[list[Part]] = pytest.StashKey()
 def _parts() -> list[Part]:
     path = os.environ.get("PATH", os.defpath) + SBIN
     return [
-        Part("mosquitto", shutil.which("mosquitto", path=path), "amqtt from PyPI stands in", "mosquitto"),
+        Part(
+            "mosquitto", shutil.which("mosquitto", path=path), "amqtt from PyPI stands in", "apt-get install mosquitto"
+        ),
         Part("gst-rtsp-server", _gst_rtsp_server(), "the RTSP camera of tests/fakes stands in", GST_PACKAGES),
-        Part("ffmpeg", shutil.which("ffmpeg"), "not measured in the ingest benchmark", "ffmpeg"),
-        Part("gcc", shutil.which("gcc"), "no USB camera is played", "gcc libc6-dev"),
-        Part("systemd-analyze", shutil.which("systemd-analyze"), "units are only checked for their form", "systemd"),
+        Part("ffmpeg", shutil.which("ffmpeg"), "not measured in the ingest benchmark", "apt-get install ffmpeg"),
+        Part("gcc", shutil.which("gcc"), "no USB camera is played", "apt-get install gcc libc6-dev"),
+        Part(
+            "systemd-analyze",
+            shutil.which("systemd-analyze"),
+            "units are only checked for their form",
+            "apt-get install systemd",
+        ),
+        Part("llama-server", _path(llama_server()), "only the engine in the wheel is tested", "make llama-server"),
     ]
+
+
+def _path(found: Path | None) -> str | None:
+    return str(found) if found else None
 
 
 def _gst_rtsp_server() -> str | None:
