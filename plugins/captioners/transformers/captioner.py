@@ -2,19 +2,207 @@
 
 from __future__ import annotations
 
-from agent.plugin import Caption, Captioner, CaptionRequest, CaptionUnavailable, Detail, Failure, Geometry, ModelView
+import asyncio
+import dataclasses
+import os
+import signal
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import psutil
+
+from agent.plugin import (
+    Caption,
+    Captioner,
+    CaptionRequest,
+    CaptionUnavailable,
+    Context,
+    Detail,
+    Failure,
+    Misconfigured,
+    ModelView,
+)
+from plugins.captioners.answering import caption_and_answers
+from plugins.captioners.llama_server import endpoint
+from plugins.captioners.llama_server.client import EngineLost
+from plugins.captioners.llama_server.engine import Engine, Launch, Pace
+from plugins.captioners.llama_server.errors import NotStarted
+from plugins.captioners.transformers import process
 from plugins.captioners.transformers.config import TransformersConfig
+from plugins.captioners.transformers.presets import Hosted
+
+NEEDED = ("torch", "transformers", "huggingface_hub", "pillow", "numpy")
+LEAK = 2.0
+"""So many times the memory after its first caption is a leak, where ``memory_limit`` says nothing."""
 
 
 class Transformers(Captioner[TransformersConfig]):
-    """Captions with PyTorch, in a process that can crash or leak without touching the agent."""
+    """Captions with PyTorch, in a process that can crash or leak without touching the agent.
+
+    That process speaks llama-server's HTTP API on a socket that only we can open, so its owner is the managed engine's:
+    the same states, the same back-off, the same end.
+    """
+
+    def __init__(self, config: TransformersConfig, context: Context, pace: Pace | None = None) -> None:
+        super().__init__(config, context)
+        pace = pace or dataclasses.replace(Pace(), start_timeout=config.start_timeout)
+        self.engine = Engine(self._prepare, pace, context.log)
+        self.renewals = 0
+        """How often it was started afresh because its memory had grown."""
+        self._measured: tuple[int, int] = (0, 0)
+        """The process, and the memory after its first caption."""
+
+    def view(self, detail: Detail = Detail.MEDIUM) -> ModelView:
+        return self.config.choice.view(detail)
 
     @property
     def model(self) -> str:
-        return self.config.model
+        return self.config.choice.name
 
-    def view(self, detail: Detail = Detail.MEDIUM) -> ModelView:  # noqa: ARG002
-        return ModelView(Geometry.SQUARE, 512)
+    @property
+    def state(self) -> str:
+        """``ready``, ``starting``, ``failed: …`` and so on."""
+        return str(self.engine)
+
+    @property
+    def processes(self) -> Sequence[int]:
+        return () if self.engine.pid is None else (self.engine.pid,)
+
+    async def run(self) -> None:
+        await self.engine.run()
+
+    async def ready(self, timeout: float) -> None:
+        await self.engine.ready(timeout)
+
+    async def check(self) -> str:
+        """What there is to work with, without starting it. Raises Misconfigured."""
+        versions = await self._versions()
+        where = "on disk" if await self._folder(look_only=True) else "to be downloaded at the first start"
+        return f"{self.model} ({where}), with torch {versions['torch']} and transformers {versions['transformers']}"
 
     async def caption(self, request: CaptionRequest) -> Caption:
-        raise CaptionUnavailable(Failure.ENGINE, f"{self.model} can't be asked about {request.camera} yet.")
+        client = self.engine.client
+        if client is None:
+            raise self.engine.unavailable()
+
+        async def ask(text: str, max_tokens: int) -> Caption:
+            try:
+                caption = await client.ask(
+                    request.picture, text, max_tokens, self.config.temperature, self.model, request.timeout
+                )
+            except EngineLost:
+                self.engine.lost()
+                raise
+            except CaptionUnavailable as error:
+                if error.kind is Failure.ENGINE_TIMEOUT:
+                    self.engine.overran()
+                    self.engine.lost()  # gave the caption up, or hangs: only its health tells
+                raise
+            self.engine.answered()
+            return caption
+
+        caption = await caption_and_answers(request, ask)
+        await self._guard_memory()
+        return caption
+
+    async def _guard_memory(self) -> None:
+        """PyTorch and what lies under it may hold ever more: start it afresh while no caption is under way."""
+        pid = self.engine.pid
+        if pid is None:
+            return
+        held = await asyncio.to_thread(_memory, pid)
+        if self._measured[0] != pid:
+            self._measured = (pid, held)
+        limit = self.config.memory_limit or int(self._measured[1] * LEAK)
+        if held <= limit:
+            return
+        self.renewals += 1
+        self.log.warning(
+            "the model's process holds %.1f GB, more than %.1f GB (memory_limit): it starts afresh (%d times so far)",
+            *(held / 1e9, limit / 1e9, self.renewals),
+        )
+        os.kill(pid, signal.SIGTERM)
+        self.engine.lost()
+
+    async def _prepare(self) -> Launch:
+        config, folder = self.config, self.context.runtime_dir
+        versions = await self._versions()
+        model = await self._folder(look_only=False)
+        place = await asyncio.to_thread(endpoint.on_socket, folder)
+        await endpoint.make_way(place, folder)
+        settings = {
+            "folder": model,
+            "socket": place.host,
+            "device": config.device,
+            "dtype": config.dtype,
+            "threads": process.threads(config.threads),
+            "remote_code": self._remote_code,
+        }
+        return Launch(
+            name=f"torch {versions['torch']}, transformers {versions['transformers']}",
+            command=process.command(self._python, "serve", settings),
+            # A model's own code may want further files of its repository, which are here after the first time.
+            env=process.environment(self.context.data_dir, offline=not self._remote_code),
+            endpoint=place,
+        )
+
+    @property
+    def _python(self) -> str:
+        return process.python(self.config.python)
+
+    @property
+    def _remote_code(self) -> bool:
+        origin = self.config.choice.origin
+        return isinstance(origin, Hosted) and origin.remote_code
+
+    async def _versions(self) -> dict[str, str]:
+        """Of the packages it needs. Raises Misconfigured where one is missing."""
+        words = process.command(self._python, "about", {})
+        versions: dict[str, str | None] = {}
+        async for said in process.told(words, process.environment(self.context.data_dir, offline=True), self.log):
+            versions = said["versions"]
+        missing = [name for name in NEEDED if not versions.get(name)]
+        if missing:
+            what = " ".join(missing) if self.config.python else "'camscribe[transformers]'"
+            raise Misconfigured(
+                f"The captioner transformers needs {', '.join(missing)}, which {self._python} has not. "
+                f"Install: {self._python} -m pip install {what}"
+            )
+        return {name: version for name, version in versions.items() if version}
+
+    async def _folder(self, *, look_only: bool) -> str | None:
+        """The folder of the model's files, downloaded where they are not here yet."""
+        origin = self.config.choice.origin
+        if isinstance(origin, Path):
+            return str(origin)
+        settings = {
+            "repo": origin.repo,
+            "revision": origin.revision,
+            "cache": str(self.context.data_dir / "transformers"),
+            "remote_code": origin.remote_code,
+            "look_only": look_only,
+        }
+        env = process.environment(self.context.data_dir, offline=look_only, token=True)
+        folder: str | None = None
+        async for said in process.told(process.command(self._python, "fetch", settings), env, self.log):
+            folder = self._heard(said) or folder
+        if folder is None and not look_only:
+            raise NotStarted(f"The download of {origin} ended before its time.")
+        return folder
+
+    def _heard(self, said: dict[str, Any]) -> str | None:
+        """A word from the download: raises what it says went wrong, gives the folder once it is there."""
+        if "fault" in said:
+            raise Misconfigured(said["fault"]) if said["lasting"] else NotStarted(said["fault"])
+        if "progress" in said:
+            self.engine.progress(said["progress"])
+        return said.get("folder")
+
+
+def _memory(pid: int) -> int:
+    """Bytes it holds in main memory; 0 where it has ended."""
+    try:
+        return int(psutil.Process(pid).memory_info().rss)
+    except psutil.Error:
+        return 0
