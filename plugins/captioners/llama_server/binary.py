@@ -67,7 +67,7 @@ async def find(configured: Path | None, log: logging.Logger, libraries: Path | N
     """
     if configured is not None:
         return await _installed(configured, log)
-    found = await asyncio.to_thread(_on_this_machine)
+    found = await asyncio.to_thread(on_this_machine)
     if found is not None:
         try:
             return await _installed(found, log)
@@ -76,7 +76,7 @@ async def find(configured: Path | None, log: logging.Logger, libraries: Path | N
     return await _wheel(libraries)
 
 
-def _on_this_machine() -> Path | None:
+def on_this_machine() -> Path | None:
     folders = os.pathsep.join([os.environ.get("PATH", os.defpath), *USUAL_FOLDERS])
     found = shutil.which("llama-server", path=folders)
     return Path(found) if found else None

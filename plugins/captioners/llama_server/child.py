@@ -7,29 +7,31 @@ import logging
 import os
 import signal
 import sys
+from asyncio.subprocess import PIPE, Process, SubprocessStreamProtocol
 from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
 from plugins.captioners.llama_server import guard
-from plugins.captioners.llama_server.endings import how_it_ended
+from plugins.captioners.llama_server.endings import Ending, explain, last_words
 
 KEPT_LINES = 200
 LONGEST_LINE = 2000
-LAST_LINES = 3
-_CHATTER = ("print_timing", "slot release", "launch_slot")
-"""llama.cpp's lines about each caption's time, which look like a fault to who doesn't know them."""
 GRACE = 5.0
 """Seconds between TERM and KILL."""
 _SLACK = 2.0
 """Seconds the guard may take on top of that."""
+_READ_AHEAD = 1 << 16
 
 
 class Child:
     """One run of the engine. ``wait`` for its end, or ``stop`` it; after either nothing of it is left."""
 
-    def __init__(self, process: asyncio.subprocess.Process, grace: float, log: logging.Logger) -> None:
+    def __init__(
+        self, transport: asyncio.SubprocessTransport, process: Process, grace: float, log: logging.Logger
+    ) -> None:
+        self._transport = transport
         self._process = process
         self._grace = grace
         self._log = log
@@ -44,48 +46,44 @@ class Child:
     async def start(
         cls, command: Sequence[str], env: Mapping[str, str], log: logging.Logger, grace: float = GRACE
     ) -> Child:
-        starting = asyncio.create_task(_spawn(command, env, grace))
-        try:
-            process = await asyncio.shield(starting)
-        except asyncio.CancelledError:  # a process half started is one that nobody would end
-            await cls(await starting, grace, log).stop()
-            raise
-        return cls(process, grace, log)
+        """Raises OSError. Not to be cancelled: a process half started is one that nobody would end."""
+        transport, process = await _spawn(command, env, grace)
+        return cls(transport, process, grace, log)
 
     @property
     def group(self) -> int:
-        """The process group of guard and engine."""
+        """The process group of guard and engine, which is the guard's process."""
         return self._process.pid
 
-    async def wait(self) -> str:
-        """How it ended, as the end of a sentence, with its last words."""
-        await asyncio.shield(self._ended)
-        with suppress(TimeoutError):
-            await asyncio.wait_for(asyncio.shield(self._drained), 1)
-        assert self._code is not None
-        killed = self._code == -signal.SIGKILL  # from outside: what it said before has nothing to do with it
-        return how_it_ended(self._code) + ("" if killed else self.last_words())
+    @property
+    def lines(self) -> Sequence[str]:
+        """The last it said."""
+        return tuple(self._lines)
 
     def last_words(self) -> str:
-        telling = [line for line in self._lines if not any(word in line for word in _CHATTER)]
-        words = " | ".join(telling[-LAST_LINES:])
-        return f" Its last words: {words[-700:]}." if words else " It said nothing."
+        return last_words(self.lines)
+
+    async def wait(self) -> Ending:
+        """Until it has ended; why."""
+        await asyncio.shield(self._ended)
+        await asyncio.wait({self._drained}, timeout=1)
+        assert self._code is not None
+        return explain(self._code, self.lines)
 
     async def stop(self) -> None:
         """TERM, a grace period, KILL. Safe to call again, and after its end."""
+        if self._process.stdin:
+            self._process.stdin.close()  # the same sign as our own death: one way to end for both
         try:
-            if self._process.stdin:
-                self._process.stdin.close()  # the same sign as our own death: one way to end for both
-            async with asyncio.timeout(self._grace + _SLACK):
-                await asyncio.shield(self._ended)
-        except TimeoutError:
-            self._log.warning("the engine's guard (process %d) did not end it in time; killing both", self.group)
+            await asyncio.wait({self._ended}, timeout=self._grace + _SLACK)
+            if not self._ended.done():
+                self._log.warning("the engine's guard (process %d) did not end it in time; killing both", self.group)
         finally:
             self._kill()
-            await asyncio.wait({self._drained}, timeout=1)  # its end closes the pipe; cut short, that would stay open
-            self._drained.cancel()
-        await self._ended
-        await asyncio.gather(self._drained, return_exceptions=True)
+        await asyncio.wait({self._ended, self._drained}, timeout=_SLACK)
+        self._drained.cancel()
+        await asyncio.gather(self._ended, self._drained, return_exceptions=True)
+        self._transport.close()  # whatever escaped may still hold the other ends of its pipes
 
     def _kill(self) -> None:
         if self._process.returncode is None:
@@ -113,7 +111,7 @@ class Child:
         """What the engine says: the last lines are kept, all of it goes to the debug log."""
         assert self._process.stderr
         rest = b""
-        while chunk := await self._process.stderr.read(65536):
+        while chunk := await self._process.stderr.read(_READ_AHEAD):
             *lines, rest = (rest + chunk).split(b"\n")
             rest = rest[-LONGEST_LINE:]
             for line in lines:
@@ -127,15 +125,19 @@ class Child:
             self._log.debug("engine: %s", text)
 
 
-async def _spawn(command: Sequence[str], env: Mapping[str, str], grace: float) -> asyncio.subprocess.Process:
+async def _spawn(
+    command: Sequence[str], env: Mapping[str, str], grace: float
+) -> tuple[asyncio.SubprocessTransport, Process]:
     """The write end of its standard input is ours alone: neither this nor any other child inherits it."""
-    pipe = asyncio.subprocess.PIPE
-    return await asyncio.create_subprocess_exec(
+    loop = asyncio.get_running_loop()
+    transport, protocol = await loop.subprocess_exec(
+        lambda: SubprocessStreamProtocol(limit=_READ_AHEAD, loop=loop),
         *(sys.executable, "-I", "-S", str(Path(guard.__file__)), str(grace), *command),
-        stdin=pipe,
-        stdout=pipe,
-        stderr=pipe,
+        stdin=PIPE,
+        stdout=PIPE,
+        stderr=PIPE,
         env=dict(env),
         start_new_session=True,
         umask=0o077,
     )
+    return transport, Process(transport, protocol, loop)

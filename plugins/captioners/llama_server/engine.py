@@ -4,18 +4,24 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import random
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
 from enum import StrEnum
+from pathlib import Path
 
 from agent.plugin import CaptionUnavailable, Failure, Misconfigured
-from plugins.captioners.llama_server.child import GRACE, Child
+from plugins.captioners.llama_server.child import KEPT_LINES, Child
 from plugins.captioners.llama_server.client import Client
-from plugins.captioners.llama_server.endpoint import Endpoint
-from plugins.captioners.llama_server.errors import NotStarted
+from plugins.captioners.llama_server.endings import Ending, Kind
+from plugins.captioners.llama_server.errors import Ended, NotStarted
+from plugins.captioners.llama_server.launch import Launch, Run, Watch, loaded, not_started, started
+from plugins.captioners.llama_server.pace import Pace, Pauses
+from plugins.captioners.llama_server.troubles import Troubles
+
+__all__ = ["Engine", "Launch", "Pace", "Pauses", "State"]
+
+ASLEEP = "asleep"
 
 
 class State(StrEnum):
@@ -26,96 +32,87 @@ class State(StrEnum):
     FAILED = "failed"
 
 
-class _Ended(Exception):
-    """This run of the engine is over; the sentence says why."""
-
-
-@dataclass(frozen=True, slots=True)
-class Launch:
-    """All it takes to start the engine once."""
-
-    name: str
-    command: Sequence[str]
-    env: Mapping[str, str]
-    endpoint: Endpoint
-    key: str | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Pace:
-    """How patient the owner is, in seconds."""
-
-    start_timeout: float = 120.0
-    first_pause: float = 1.0
-    longest_pause: float = 30.0
-    settled: float = 60.0
-    """An engine that has been ready for this long starts with the first pause again."""
-    check_every: float = 10.0
-    grace: float = GRACE
-    jitter: Callable[[], float] = random.random
-    """0..1; up to a tenth of a pause is added, so that a house full of engines does not start in step."""
-
-
-class Pauses:
-    """1, 2, 4 … 30 s, each a little longer by chance."""
-
-    def __init__(self, pace: Pace) -> None:
-        self._pace = pace
-        self._next = pace.first_pause
-
-    def next(self) -> float:
-        pause = self._next
-        self._next = min(pause * 2, self._pace.longest_pause)
-        return pause * (1 + self._pace.jitter() / 10)
-
-    def reset(self) -> None:
-        self._next = self._pace.first_pause
-
-
 class Engine:
-    """``run`` owns the process; everybody else only asks for ``client`` and tells what they saw of it."""
+    """``run`` owns the process; everybody else only asks for it (``asking``) and tells what they saw of it.
 
-    OVERRUNS = 3
-    """Captions in a row beyond their timeout: the engine counts as hanging."""
-    MISSED_CHECKS = 3
+    One that sleeps is ready as well: it has no process, and whoever asks for it has it started.
+    """
+
     HOPELESS = 3
     """Starts in a row that failed: nobody waits for the next one any more."""
 
-    def __init__(self, prepare: Callable[[], Awaitable[Launch]], pace: Pace, log: logging.Logger) -> None:
+    def __init__(
+        self,
+        prepare: Callable[[], Awaitable[Launch]],
+        pace: Pace,
+        log: logging.Logger,
+        watched: Callable[[], Sequence[Path]] = tuple,
+    ) -> None:
+        """``watched``, called in a thread: the files with which a start that failed may go better once they change."""
         self._prepare = prepare
         self._pace = pace
         self._log = log
+        self._watched = watched
         self._pauses = Pauses(pace)
+        self._troubles = Troubles(pace, log)
         self._news = asyncio.Event()
-        self._doubt = asyncio.Event()
-        self._overruns = 0
+        self._wanted = asyncio.Event()
         self._failed_starts = 0
+        self._told_progress = 0.0
+        self._child: Child | None = None
+        self._watch: Watch | None = None
+        self._before: Sequence[str] = ()
         self.state = State.STOPPED
         self.detail = ""
         self.client: Client | None = None
-        self.pid: int | None = None
-        """The engine's process, while it is ready."""
+        """Its API, while it is ready and awake."""
 
     def __str__(self) -> str:
         return f"{self.state.value}: {self.detail}" if self.detail else self.state.value
+
+    @property
+    def pid(self) -> int | None:
+        """The engine's process, while it is ready."""
+        return self._child.pid if self._child and self._watch else None
+
+    @property
+    def processes(self) -> Sequence[int]:
+        """The engine and its guard, while they are there."""
+        child = self._child
+        return tuple(pid for pid in (child.pid, child.group) if pid is not None) if child else ()
+
+    @property
+    def said(self) -> Sequence[str]:
+        """The last lines of this run, after those of the one before where that died."""
+        now = self._child.lines if self._child else ()
+        return (*self._before[-max(KEPT_LINES - len(now), KEPT_LINES // 2) :], *now)[-KEPT_LINES:]
 
     async def run(self) -> None:
         """Until cancelled. Raises Misconfigured at the first start."""
         first = True
         try:
             while True:
+                stamp = await self._stamp()
+                was_ready = False
                 try:
                     await self._once()
+                    ending = None
                 except Misconfigured as error:
                     if first:
                         self._failed_starts = self.HOPELESS
                         self._move(State.FAILED, str(error))
                         raise
-                    sentence = str(error)
-                except (_Ended, NotStarted) as error:
-                    sentence = str(error)
+                    ending = Ending(Kind.CONFIG, str(error))
+                except NotStarted as error:
+                    ending = Ending(error.kind, str(error))
+                except Ended as error:
+                    was_ready = self.state is State.STOPPING
+                    ending = error.ending
                 first = False
-                await self._after(sentence)
+                await (self._sleep() if ending is None else self._after(ending, stamp, was_ready=was_ready))
+        except asyncio.CancelledError:
+            self._move(State.STOPPED)
+            raise
         finally:
             if self.state is not State.FAILED:
                 self._move(State.STOPPED)
@@ -127,33 +124,60 @@ class Engine:
                 while not self._usable:
                     if self._failed_starts >= self.HOPELESS:
                         break
+                    self._wanted.set()
                     await self._news.wait()
-        if not self._usable:
+        if self._watch is None or not self._usable:
             raise self.unavailable()
+        self._watch.used()
+
+    @asynccontextmanager
+    async def asking(self, timeout: float) -> AsyncIterator[Client]:
+        """Its API, for one caption; wakes it where it sleeps. Raises CaptionUnavailable."""
+        if self.asleep:
+            await self.ready(timeout)
+        client, watch = self.client, self._watch
+        if client is None or watch is None:
+            raise self.unavailable()
+        watch.begin()
+        try:
+            yield client
+        finally:
+            watch.end()
+
+    @property
+    def asleep(self) -> bool:
+        return self.state is State.READY and self.client is None
 
     def unavailable(self) -> CaptionUnavailable:
         return CaptionUnavailable(Failure.ENGINE, f"The engine is not ready ({self}).")
 
     def lost(self) -> None:
         """Somebody's connection to the engine broke: look after it now."""
-        self._doubt.set()
+        if self._watch:
+            self._watch.lost()
 
     def overran(self) -> None:
         """A caption took longer than it may."""
-        self._overruns += 1
-        if self._overruns >= self.OVERRUNS:
-            self._doubt.set()
+        if self._watch:
+            self._watch.overran()
 
     def answered(self) -> None:
-        self._overruns = 0
+        if self._watch:
+            self._watch.answered()
+            self._troubles.well()
 
     def progress(self, detail: str) -> None:
         """What the start is busy with."""
+        if detail == self.detail and self.state is State.STARTING:
+            return
         self._move(State.STARTING, detail)
+        if time.monotonic() - self._told_progress >= self._pace.tell_every:
+            self._told_progress = time.monotonic()
+            self._log.log(logging.INFO if self._troubles.fresh else logging.DEBUG, "the engine is %s", detail)
 
     @property
     def _usable(self) -> bool:
-        return self.state is State.READY and not self._doubt.is_set()
+        return self.state is State.READY and self._watch is not None and not self._watch.doubtful
 
     def _move(self, state: State, detail: str = "") -> None:
         self.state, self.detail = state, detail
@@ -164,97 +188,90 @@ class Engine:
         self._news = asyncio.Event()
 
     async def _once(self) -> None:
-        """One run of the engine, from nothing to nothing. Raises _Ended, NotStarted, Misconfigured."""
+        """One run of the engine, until it goes to sleep. Raises Ended, NotStarted, Misconfigured."""
         self._move(State.STARTING)
-        launch = await self._prepare()
+        self._told_progress = time.monotonic()
+        try:
+            launch = await self._prepare()
+        except OSError as error:
+            raise not_started("The engine's start can't be prepared", error) from error
         began = time.monotonic()
-        async with self._process(launch) as (child, ended), Client(launch.endpoint, launch.key) as client:
-            await self._load(child, client, ended)
-            if await client.sees() is False:
-                raise Misconfigured(
-                    f"The model that {launch.name} serves can't see pictures: name its picture projector (the GGUF "
-                    "file with 'mmproj' in its name) under mmproj, beside model, or use a preset."
-                )
-            loaded = time.monotonic()
-            self.client, self.pid = client, child.pid
-            self._failed_starts = self._overruns = 0
-            self._doubt.clear()
-            self._move(State.READY)
-            self._log.info("engine ready in %.1f s: %s", loaded - began, launch.name)
+        async with started(launch, self._pace, self._log) as run, Client(launch.endpoint, launch.key) as client:
+            self._child = run.child
             try:
-                await self._watch(client, ended)
+                await loaded(run, client, self._pace, self.progress)
+                await self._sees(launch, client)
+                await self._serve(launch, run, client, time.monotonic() - began)
+            except BaseException:
+                self._before = run.child.lines
+                raise
             finally:
-                self.client = self.pid = None
-                if time.monotonic() - loaded >= self._pace.settled:
-                    self._pauses.reset()
-                self._move(State.STOPPING)
+                self._child = None
 
-    @asynccontextmanager
-    async def _process(self, launch: Launch) -> AsyncIterator[tuple[Child, asyncio.Task[str]]]:
-        child = await Child.start(launch.command, launch.env, self._log, self._pace.grace)
-        ended = asyncio.create_task(child.wait())
+    async def _sees(self, launch: Launch, client: Client) -> None:
+        if await client.sees() is False:
+            raise Misconfigured(
+                f"The model that {launch.name} serves can't see pictures: name its picture projector (the GGUF "
+                "file with 'mmproj' in its name) under mmproj, beside model, or use a preset."
+            )
+
+    async def _serve(self, launch: Launch, run: Run, client: Client, took: float) -> None:
+        since = time.monotonic()
+        watch = Watch(run, client, self._pace)
+        level = logging.INFO if self._troubles.fresh else logging.DEBUG
+        about = f": {launch.about}" if launch.about else ""
+        self._log.log(level, "engine ready in %.1f s: %s%s", took, launch.name, about)
+        self.client, self._watch, self._failed_starts = client, watch, 0
+        self._move(State.READY)
+
+        def well() -> None:
+            if time.monotonic() - since >= self._pace.settled:
+                self._settled()
+            self._announce()
+
         try:
-            yield child, ended
+            await watch.keep(well)
         finally:
-            await child.stop()
-            await asyncio.gather(ended, return_exceptions=True)
-            await asyncio.to_thread(launch.endpoint.clean_up)
+            self.client = self._watch = None
+            self._wanted.clear()
+            self._move(State.STOPPING)
 
-    async def _load(self, child: Child, client: Client, ended: asyncio.Task[str]) -> None:
-        pause = 0.02
-        try:
-            async with asyncio.timeout(self._pace.start_timeout):
-                while not await client.healthy():
-                    await asyncio.wait({ended}, timeout=pause)
-                    if ended.done():
-                        raise _Ended(f"The engine {ended.result()}")
-                    pause = min(pause * 1.5, 0.5)
-        except TimeoutError:
-            raise _Ended(
-                f"The engine had not loaded the model after {self._pace.start_timeout:g} s (start_timeout)."
-                f"{child.last_words()}"
-            ) from None
+    def _settled(self) -> None:
+        self._pauses.reset()
+        self._troubles.well()
 
-    async def _watch(self, client: Client, ended: asyncio.Task[str]) -> None:
-        """Returns never: raises _Ended."""
-        missed = 0
-        while True:
-            await self._wait_for_doubt(ended, 0.1 if missed else self._pace.check_every)
-            if ended.done():
-                raise _Ended(f"The engine {ended.result()}")
-            if self._overruns >= self.OVERRUNS:
-                raise _Ended(
-                    f"The engine hangs: {self._overruns} captions in a row took longer than their cameras' timeout."
-                )
-            if await client.healthy():
-                missed = 0
-                if self._doubt.is_set():
-                    self._doubt.clear()
-                    self._announce()
-            else:
-                missed += 1
-            if missed >= self.MISSED_CHECKS:
-                raise _Ended("The engine hangs: it runs, but does not answer.")
+    async def _sleep(self) -> None:
+        self._log.debug("the engine sleeps until somebody asks for it")
+        self._move(State.READY, ASLEEP)
+        await self._wanted.wait()
 
-    async def _wait_for_doubt(self, ended: asyncio.Task[str], timeout: float) -> None:
-        if self._doubt.is_set():  # it was so the last time too: give its end a moment to be noticed
-            await asyncio.wait({ended}, timeout=0.1)
-            return
-        doubt = asyncio.create_task(self._doubt.wait())
-        try:
-            await asyncio.wait({ended, doubt}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            doubt.cancel()
-
-    async def _after(self, sentence: str) -> None:
+    async def _after(self, ending: Ending, stamp: object, *, was_ready: bool) -> None:
         """Say what happened, then wait before the next start."""
-        worked = self.state is State.STOPPING
-        pause = self._pauses.next()
-        if worked:
-            self._log.warning("%s Starting it again in %.1f s.", sentence, pause)
-        else:
+        if not was_ready:
             self._failed_starts += 1
-            level = logging.ERROR if self._failed_starts == 1 else logging.DEBUG
-            self._log.log(level, "%s It is tried again, at most every %.0f s.", sentence, self._pace.longest_pause)
-        self._move(State.FAILED, sentence)
-        await asyncio.sleep(pause)
+        pause = self._pauses.next()
+        self._troubles.add(ending, pause, was_ready=was_ready)
+        self._move(State.FAILED, self._troubles.describe(ending))
+        if self._troubles.gave_up:
+            self._failed_starts = self.HOPELESS
+            await self._until_changed(stamp)
+        else:
+            await asyncio.sleep(pause)
+
+    async def _until_changed(self, stamp: object) -> None:
+        """Until another start may go better: one of the files is another one, or it was long ago."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(self._pace.rare):
+                while await self._stamp() == stamp:  # noqa: ASYNC110  a file that changes sets no event
+                    await asyncio.sleep(self._pace.look_every)
+
+    async def _stamp(self) -> object:
+        return await asyncio.to_thread(lambda: [_stamp(path) for path in self._watched()])
+
+
+def _stamp(path: Path) -> tuple[str, int, int] | None:
+    try:
+        stat = path.stat()
+    except OSError:
+        return None
+    return str(path), stat.st_mtime_ns, stat.st_size

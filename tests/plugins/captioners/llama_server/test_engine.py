@@ -113,7 +113,8 @@ async def test_death_at_the_start_is_told_with_the_last_words(
         with pytest.raises(CaptionUnavailable, match=words) as caught:
             await engine.ready(20)
         assert caught.value.kind is Failure.ENGINE
-        assert engine.state.startswith("failed: The engine")
+        assert engine.state.startswith("failed: ")
+        await until(lambda: len(calls(server)) >= 7 or "gave up" in engine.state)
     errors = [record for record in caplog.records if record.levelno >= logging.WARNING]
     assert len(errors) == 1, "an outage is logged once"
 
