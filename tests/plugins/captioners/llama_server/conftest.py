@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import functools
 import logging
 import shutil
 import tempfile
@@ -89,8 +90,13 @@ def describes(request_: Callable[..., CaptionRequest]) -> Describes:
 
     async def check(engine: LlamaServer, scenes: int = 1, within: float = 30) -> None:
         await engine.ready(within)
-        for truth, picture in await asyncio.to_thread(known_scenes, scenes):
-            jpeg = await asyncio.to_thread(as_sent, picture, engine.view().size)
+        for truth, jpeg in _known(scenes, engine.view().size):
             assert (await engine.caption(request_(jpeg, timeout=30))).text == truth
 
     return check
+
+
+@functools.cache
+def _known(scenes: int, size: int) -> list[tuple[str, bytes]]:
+    """Drawn once, as drawing takes memory that a test may watch."""
+    return [(truth, as_sent(picture, size)) for truth, picture in known_scenes(scenes)]
