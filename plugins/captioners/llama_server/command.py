@@ -33,6 +33,7 @@ def environment(config: LlamaServerConfig) -> dict[str, str]:
     # Threads that wait for each other must not spin: where cameras share the processor, that makes a caption ten times
     # as slow (measured on two busy cores: 430 ms spinning, 59 ms sleeping).
     kept.setdefault("OMP_WAIT_POLICY", "passive")
+    kept.setdefault("GGML_NO_BACKTRACE", "1")  # else one that aborts starts a debugger on itself first
     if config.api_key is not None:
         kept["LLAMA_API_KEY"] = config.api_key.get_secret_value()  # a command line is everybody's to read
     return kept

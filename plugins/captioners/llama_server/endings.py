@@ -25,6 +25,7 @@ class Kind(StrEnum):
     CUT_SHORT = "file cut short under it"
     MISSING = "missing file"
     UNREADABLE = "unreadable file"
+    UNLOADABLE = "unloadable model"
     NO_MODEL = "not a language model"
     NO_MMPROJ = "not a picture projector"
     OTHER_MMPROJ = "projector of another model"
@@ -144,10 +145,13 @@ _SIGNS: tuple[tuple[Kind, str, str], ...] = (
         Kind.CORRUPT,
         (
             r"model is corrupted or incomplete|invalid magic|failed to read (magic|header|key-value|tensor)|"
-            r"number of tensors is|failed to seek|wrong number of tensors|missing tensor|key not found in model|"
+            r"number of tensors is|failed to seek|wrong number of tensors|missing tensor|tensor '.*' not found|key not found in model|"
             r"unexpectedly reached end of file|exceeds maximum|has wrong shape|invalid (tensor|ggml type)|read error: "
         ),
-        "can't read its model: a GGUF file is broken or cut short. Download it anew.",
+        (
+            "can't read its model: a GGUF file is broken or cut short. Download it anew; a preset's with 'camscribe model "
+            "rm' and 'pull'."
+        ),
     ),
     (
         Kind.NO_MMPROJ,
@@ -156,6 +160,11 @@ _SIGNS: tuple[tuple[Kind, str, str], ...] = (
             "can't use the file it was given as picture projector. Name the GGUF file with 'mmproj' in its name that "
             "belongs to the model."
         ),
+    ),
+    (
+        Kind.UNLOADABLE,
+        r"error loading model[^:]*: ",
+        "can't load this model. Try another file of it, a newer llama-server, or another model.",
     ),
     (
         Kind.CRASH,

@@ -11,10 +11,12 @@ from pathlib import Path
 import httpx
 
 from agent.plugin import Misconfigured
+from plugins.captioners.llama_server.endings import Kind
 from plugins.captioners.llama_server.errors import NotStarted
 
 LONGEST_SOCKET_PATH = 100
 """Bytes: macOS allows 104, Linux 108."""
+ANSWERS_WITHIN = 2.0
 _PREFIX, _SUFFIX = "llama-", ".sock"
 
 
@@ -43,10 +45,13 @@ class Endpoint:
     async def answers(self) -> bool:
         """Somebody listens there."""
         try:
-            if self.socket:
-                _, writer = await asyncio.open_unix_connection(self.socket)
-            else:
-                _, writer = await asyncio.open_connection(self.host, self.port)
+            async with asyncio.timeout(ANSWERS_WITHIN):
+                if self.socket:
+                    _, writer = await asyncio.open_unix_connection(self.socket)
+                else:
+                    _, writer = await asyncio.open_connection(self.host, self.port)
+        except TimeoutError:  # somebody does, and is too busy to take another one
+            return True
         except OSError:
             return False
         writer.close()
@@ -81,4 +86,6 @@ async def make_way(place: Endpoint, folder: Path) -> None:
         if not await old.answers():
             await asyncio.to_thread(old.clean_up)
     if place.socket is None and await place.answers():
-        raise NotStarted(f"Something else listens on {place}; give the engine another port, or end that program.")
+        raise NotStarted(
+            f"Something else listens on {place}; give the engine another port, or end that program.", Kind.ADDRESS
+        )

@@ -38,6 +38,7 @@ class Engine:
     One that sleeps is ready as well: it has no process, and whoever asks for it has it started.
     """
 
+    MISSED_CHECKS = Watch.MISSED_CHECKS
     HOPELESS = 3
     """Starts in a row that failed: nobody waits for the next one any more."""
 
@@ -59,6 +60,7 @@ class Engine:
         self._wanted = asyncio.Event()
         self._failed_starts = 0
         self._told_progress = 0.0
+        self._slept = False
         self._child: Child | None = None
         self._watch: Watch | None = None
         self._before: Sequence[str] = ()
@@ -218,10 +220,10 @@ class Engine:
     async def _serve(self, launch: Launch, run: Run, client: Client, took: float) -> None:
         since = time.monotonic()
         watch = Watch(run, client, self._pace)
-        level = logging.INFO if self._troubles.fresh else logging.DEBUG
+        level = logging.INFO if self._troubles.fresh and not self._slept else logging.DEBUG
         about = f": {launch.about}" if launch.about else ""
         self._log.log(level, "engine ready in %.1f s: %s%s", took, launch.name, about)
-        self.client, self._watch, self._failed_starts = client, watch, 0
+        self.client, self._watch, self._failed_starts, self._slept = client, watch, 0, False
         self._move(State.READY)
 
         def well() -> None:
@@ -242,6 +244,7 @@ class Engine:
 
     async def _sleep(self) -> None:
         self._log.debug("the engine sleeps until somebody asks for it")
+        self._slept = True
         self._move(State.READY, ASLEEP)
         await self._wanted.wait()
 
