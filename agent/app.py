@@ -4,37 +4,39 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
-from functools import partial
+from dataclasses import replace
 from importlib.metadata import version
 from typing import Any, TypeVar
 
-from agent import control
-from agent.camera import Camera, Look
+from agent import control, logs
 from agent.captioning import Captioning
 from agent.clock import Clock, SystemClock
-from agent.config import DEFAULT, CameraSettings, Config
-from agent.delivery import Courier
+from agent.config import DEFAULT, CaptionerSettings, Config
 from agent.errors import CaptionUnavailable, CommandRefused, Failure
 from agent.house import House
 from agent.journal import Journal
 from agent.journal.retention import Retention
 from agent.observing import Observer
-from agent.plugin import Captioner, Context, Source
-from agent.queue import FrameQueue, Waiting
+from agent.plugin import Captioner
+from agent.queue import FrameQueue
+from agent.redact import Redactor
+from agent.reload import Reload
+from agent.running.cameras import Cameras
+from agent.running.engines import Engines
+from agent.running.outputs import GOODBYE, Outputs
+from agent.running.staff import Staff, end
 from agent.runtime import control_socket, remove_runtime_folder, runtime_folder
 from agent.schedule import Schedule, Timing
 from agent.status import Counters
-from agent.supervise import forever
-from agent.values import CameraState, Frame, Observation
+from agent.values import CameraState, Observation
 
-GOODBYE = 4.0
-"""Seconds the outputs have to say goodbye. With the engine's own stop beside it, SIGTERM ends within 10."""
-ENGINE_GOODBYE = 8.0
-"""Seconds after which a part that does not end is left behind; an engine takes TERM, 5 s, KILL."""
 ASKED_WITHIN = 300.0
+SAID_IN_STATUS = 200
+"""Lines of an engine's output, of this many characters:"""
+LONGEST_SAID = 500
 
 E = TypeVar("E", bound=BaseException)
 
@@ -55,27 +57,31 @@ class App:
         self._clock = clock or SystemClock()
         self._counters = Counters()
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="pictures")
-        self._captioners: dict[str, Captioner[Any]] = {}
-        self._queues = {name: FrameQueue(self._counters) for name in config.captioners}
-        self._talkers: list[Courier] = []
-        self._leaving: list[asyncio.Task[None]] = []
-        self._house = House(version("camscribe"), self._queues, self._engine_state, self._clock, self._counters)
+        self._queue = FrameQueue(self._counters)
+        self._house = House(version("camscribe"), self._queue, self._engine_state, self._clock, self._counters)
+        self._house.captioners = config.captioners
+        self._reload = Reload(config, self._apply, self._counters)
+
+    def reload(self) -> None:
+        """Take the config file over, changed or not."""
+        self._reload.read()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Everything, until ``stop``. Raises Misconfigured, CamerasStuck, in a group."""
         config = self._config
-        async with self._core() as (journal, group):
-            couriers = self._talkers = self._couriers(journal)
-            speaking = [self._start(group, f"output {courier.name}", courier.run) for courier in couriers]
-            schedule = self._schedule()
-            retention = Retention(journal, config.keep, self._clock, self._counters)
+        async with self._core(config) as staff:
+            await self._outputs.apply(config.outputs)
+            schedule = self._house.schedule = self._schedule()
             minding = [
-                self._start(group, "retention", retention.run),
-                self._start(group, "schedule", schedule.watch),
-                group.create_task(self._give_up_when_stuck()),
+                staff.start("schedule", schedule.watch),
+                staff.start("reload", self._reload.run),
+                staff.group.create_task(self._give_up_when_stuck()),
             ]
+            self._retaining = staff.start("retention", self._retention.run)
             try:
                 schedule.start()
+                self._house.engines_wanted = self._reload.again
+                self._engines.in_service = True
                 async with control.serve(control_socket(config.data_dir), self._answer):
                     log.info("camscribe %s watches %s", version("camscribe"), _listed(list(config.cameras)))
                     await stop.wait()
@@ -83,151 +89,102 @@ class App:
             finally:
                 self._stopping()
                 schedule.stop()
-                await _end(minding)
-                for courier in couriers:
-                    courier.stop()
-                self._leaving += speaking
+                self._outputs.stop()
+                await end([*minding, self._retaining])
 
     async def look(self, camera: str, prompt: str | None) -> Observation:
         """One look where no service runs; journaled, so that the outputs hear of it when the service next starts."""
-        async with self._core(only=camera):
-            first = self._captioners[self._config.cameras[camera].captioner[0]]
+        only = replace(self._config, cameras={camera: self._config.cameras[camera]})
+        async with self._core(only):
+            engines = dict(self._engines)
             with suppress(CaptionUnavailable):  # the look itself says why
-                await first.ready(ASKED_WITHIN)
+                await engines[only.cameras[camera].captioner[0]].ready(ASKED_WITHIN)
             return await self._house.cameras[camera].ask("manual", prompt)
 
     @asynccontextmanager
-    async def _core(self, only: str | None = None) -> AsyncIterator[tuple[Journal, asyncio.TaskGroup]]:
+    async def _core(self, config: Config) -> AsyncIterator[Staff]:
         """Journal, captioners and cameras, running; stopped in reverse when the block ends."""
-        config = self._config
-        wanted = {only: config.cameras[only]} if only else config.cameras
         async with AsyncExitStack() as last:
             last.callback(self._pool.shutdown, wait=False, cancel_futures=True)
             journal = await Journal.open(config.data_dir, clock=self._clock, counters=self._counters)
             last.push_async_callback(journal.close)
             # Under the journal's lock: the folder is the data_dir's, and may have been another run's until now.
-            self._runtime = await asyncio.to_thread(runtime_folder, config.data_dir)
-            last.push_async_callback(asyncio.to_thread, remove_runtime_folder, self._runtime)
-            observer = Observer(journal, self._clock, self._counters, told=self._told)
-            for settings in wanted.values():
-                self._house.cameras[settings.id] = self._camera(settings, observer)
-            for camera in self._house.cameras.values():
-                camera.last_good = await journal.last_good(camera.id)
+            runtime = await asyncio.to_thread(runtime_folder, config.data_dir)
+            last.push_async_callback(asyncio.to_thread, remove_runtime_folder, runtime)
+            self._observer = Observer(journal, self._clock, self._counters, told=self._told)
             async with asyncio.TaskGroup() as group:
-                engines = self._start_captioners(group, wanted)
-                lookers = self._start_lookers(group, observer)
+                self._staff = staff = Staff(group, self._clock, self._counters, config.data_dir, runtime)
+                self._engines = Engines(staff, self._captioning)
+                self._cameras = Cameras(staff, self._house, self._queue, journal, self._observer)
+                self._outputs = Outputs(staff, self._house, journal)
+                self._retention = Retention(journal, config.keep, self._clock, self._counters)
                 try:
-                    yield journal, group
+                    await self._cameras.apply(config.cameras)
+                    await self._engines.apply(self._wanted_engines(config))
+                    yield staff
                 finally:
-                    await _end(lookers)
-                    await self._answer_the_rest(observer)
+                    await end([*self._cameras.stop(), *self._engines.stop_asking()])
+                    await self._answer_the_rest()
                     # Engines and outputs stop beside each other, so that the slowest alone sets the time.
-                    for engine in engines:
-                        engine.cancel()
-                    if self._leaving:
-                        await asyncio.wait(self._leaving, timeout=GOODBYE)
-                    await _end([*self._leaving, *engines])
+                    engines, outputs = self._engines.stop(), self._outputs.stop()
+                    if outputs:
+                        await asyncio.wait(outputs, timeout=GOODBYE)
+                    await end([*outputs, *engines])
 
-    def _start(self, group: asyncio.TaskGroup, part: str, work: Callable[[], Awaitable[None]]) -> asyncio.Task[None]:
-        return group.create_task(forever(part, work, self._clock, self._counters), name=part)
-
-    def _start_captioners(
-        self, group: asyncio.TaskGroup, cameras: Mapping[str, CameraSettings]
-    ) -> list[asyncio.Task[None]]:
-        used = dict.fromkeys(name for settings in cameras.values() for name in settings.captioner)
-        for name in used:
-            choice = self._config.captioners[name].plugin
-            self._captioners[name] = choice.type(choice.options, self._context(name, f"captioner.{name}"))
-        return [self._start(group, f"captioner {name}", captioner.run) for name, captioner in self._captioners.items()]
-
-    def _start_lookers(self, group: asyncio.TaskGroup, observer: Observer) -> list[asyncio.Task[None]]:
-        tasks = []
-        for camera in self._house.cameras.values():
-            tasks.append(self._start(group, f"source of {camera.id}", camera.source.run))
-            tasks.append(self._start(group, f"camera {camera.id}", camera.run))
-        for name, captioner in self._captioners.items():
-            captioning = Captioning(
-                self._queues[name], self._captioners, observer, self._clock, self._counters, self._pool
-            )
-            tasks += [
-                self._start(group, f"captions of {name}", partial(captioning.run, name)) for _ in range(captioner.slots)
-            ]
-        return tasks
-
-    def _camera(self, settings: CameraSettings, observer: Observer) -> Camera:
-        def report(state: CameraState, detail: str) -> None:
-            self._house.cameras[settings.id].report(state, detail)
-
-        def appeared() -> None:
-            self._house.cameras[settings.id].due("change")
-
-        context = self._context(
-            settings.id, f"source.{settings.id}", report=report, appeared=appeared, max_age=settings.max_age
+    async def _apply(self, config: Config) -> None:
+        """Make what runs equal to what the config says, from whatever it said before."""
+        keep, self._config = self._config.keep, config
+        logs.hide(config.secrets)
+        self._house.captioners = config.captioners
+        self._cameras.configure(config.cameras)
+        if config.keep != keep:
+            await end([self._retaining])
+            self._retention.keep = config.keep
+            self._retaining = self._staff.start("retention", self._retention.run)
+        parts = (
+            self._engines.apply(self._wanted_engines(config)),
+            self._cameras.apply(config.cameras),
+            self._outputs.apply(config.outputs),
         )
-        source: Source[Any] = settings.source.type(settings.source.options, context)
-        return Camera(
-            settings,
-            source,
-            hand_over=self._hand_over,
-            failed=observer.failed,
-            clock=self._clock,
-            counters=self._counters,
-            changed=self._house.touch,
-        )
+        failed = [each for each in await asyncio.gather(*parts, return_exceptions=True) if each is not None]
+        if failed:
+            raise failed[0]
 
-    def _hand_over(self, camera: Camera, look: Look, frame: Frame) -> None:
-        queue = self._queues[camera.settings.captioner[0]]
-        queue.put(Waiting(camera, look, frame, self._clock.now().monotonic))
+    def _wanted_engines(self, config: Config) -> dict[str, CaptionerSettings]:
+        """Those that cameras ask, by the config or by command: a model nobody asks takes no memory."""
+        running = self._house.cameras
+        asked = [running[id_].captioner if id_ in running else new.captioner for id_, new in config.cameras.items()]
+        return {name: config.captioners[name] for names in asked for name in names}
+
+    def _captioning(self, name: str, captioner: Captioner[Any]) -> Captioning:
+        return Captioning(name, captioner, self._queue, self._observer, self._clock, self._counters, self._pool)
 
     def _told(self, observation: Observation) -> None:
         if observation.error is None:
             self._house.captioned()
 
-    def _couriers(self, journal: Journal) -> list[Courier]:
-        return [
-            Courier(
-                settings.plugin.type(settings.plugin.options, self._context(name, f"output.{name}", home=self._house)),
-                name,
-                journal,
-                backlog=settings.backlog,
-                expire=settings.expire,
-                timeout=settings.timeout,
-                cameras=settings.cameras,
-                clock=self._clock,
-                counters=self._counters,
-                log=logging.getLogger(f"camscribe.output.{name}"),
-            )
-            for name, settings in self._config.outputs.items()
-        ]
-
     def _schedule(self) -> Schedule:
-        cameras = self._house.cameras
-        timings = {id_: Timing(c.settings.every, c.settings.cron) for id_, c in cameras.items() if c.enabled}
-        schedule = Schedule(timings, lambda camera: cameras[camera].due(), clock=self._clock)
-        self._house.schedule = schedule
-        return schedule
-
-    def _context(self, name: str, logger: str, **more: Any) -> Context:
-        log_ = logging.getLogger(f"camscribe.{logger}")
-        return Context(name=name, log=log_, data_dir=self._config.data_dir, runtime_dir=self._runtime, **more)
+        house = self._house
+        timings = {id_: Timing(c.settings.every, c.settings.cron) for id_, c in house.cameras.items() if c.enabled}
+        return Schedule(timings, lambda camera: house.cameras[camera].due(), clock=self._clock)
 
     def _engine_state(self) -> str:
-        captioner = self._captioners.get(DEFAULT) or next(iter(self._captioners.values()), None)
-        if captioner is None:
-            return "none"
-        try:
-            return captioner.state
-        except Exception as error:  # noqa: BLE001 (a captioner's bug in telling its state is no reason to stop)
-            return f"unknown ({type(error).__name__})"
+        states = self._engine_states()
+        return states.get(DEFAULT) or next(iter(states.values()), "none")
 
-    async def _answer_the_rest(self, observer: Observer) -> None:
+    def _engine_states(self) -> dict[str, str]:
+        return {name: _state(captioner) for name, captioner in self._engines}
+
+    async def _answer_the_rest(self) -> None:
         for camera in self._house.cameras.values():
             for look in camera.pending():
-                await observer.failed(camera, look, Failure.STOPPED, "camscribe was stopped before this look was done.")
+                await self._observer.failed(
+                    camera, look, Failure.STOPPED, "camscribe was stopped before this look was done."
+                )
 
     async def _give_up_when_stuck(self) -> None:
-        cameras = self._house.cameras.values()
         async for _ in self._house.changes():
+            cameras = self._house.cameras.values()
             parked = sum(camera.state is CameraState.PARKED for camera in cameras)
             if parked * 2 > len(cameras):
                 raise CamerasStuck(f"{parked} of {len(cameras)} cameras hang in their driver; a new process helps.")
@@ -246,7 +203,9 @@ class App:
             return {"observation": observation.model_dump(mode="json")}
         if request.get("do") == "status":
             return self._status()
-        raise CommandRefused("The service can look or tell its status.")
+        if request.get("do") == "reload":
+            return {"told": await self._reload.now()}
+        raise CommandRefused("The service can look, reload its config or tell its status.")
 
     def _status(self) -> dict[str, Any]:
         state = self._house.state
@@ -262,17 +221,24 @@ class App:
         return {
             "version": state.version,
             "engine": state.engine,
+            "captioners": {name: self._about(captioner) for name, captioner in self._engines},
             "cameras": cameras,
-            "outputs": {courier.name: courier.problem for courier in self._talkers},
+            "outputs": self._outputs.problems,
+            "queued": state.queued,
             "counters": self._counters.snapshot(),
         }
 
+    def _about(self, captioner: Captioner[Any]) -> dict[str, Any]:
+        redact = Redactor(self._config.secrets).redact
+        said = [redact(line[:LONGEST_SAID]) for line in list(captioner.said)[-SAID_IN_STATUS:]]
+        return {"state": _state(captioner), "model": captioner.model, "said": said}
 
-async def _end(tasks: list[asyncio.Task[None]]) -> None:
-    for task in tasks:
-        task.cancel()
-    if tasks:
-        await asyncio.wait(tasks, timeout=ENGINE_GOODBYE)
+
+def _state(captioner: Captioner[Any]) -> str:
+    try:
+        return captioner.state
+    except Exception as error:  # noqa: BLE001 (a captioner's bug in telling its state is no reason to stop)
+        return f"unknown ({type(error).__name__})"
 
 
 def _listed(names: list[str]) -> str:

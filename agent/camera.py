@@ -45,6 +45,8 @@ class Look:
     prompt: str
     began: Moment
     answer: asyncio.Future[Observation] | None = None
+    questions: bool = True
+    """The camera's own, with its own prompt; whoever has another prompt asks that alone."""
 
 
 class Camera:
@@ -70,6 +72,7 @@ class Camera:
         self.enabled = settings.enabled
         self.every = settings.every
         self.prompt = settings.prompt
+        self.captioner = settings.captioner
         self.state = CameraState.STARTING
         self.since = clock.now()
         self.problem: str | None = None
@@ -85,6 +88,7 @@ class Camera:
         self._log = logging.getLogger(f"camscribe.camera.{self.id}")
         self._scheduled: Look | None = None
         self._asked: list[Look] = []
+        self._taking: list[Look] = []
         self._open: list[Look] = []
         self._due = asyncio.Event()
         self._source_free = asyncio.Lock()
@@ -104,13 +108,14 @@ class Camera:
 
         Raises CommandRefused: the prompt is none, or too many looks are under way.
         """
+        own = prompt is None
         prompt = self._worded(self.prompt if prompt is None else checked(prompt))
-        look = next((look for look in self._asked if look.prompt == prompt), None)
+        look = next((look for look in self._asked if (look.prompt, look.questions) == (prompt, own)), None)
         if look is None:
             if len(self._open) >= MOST_ASKED:
                 raise CommandRefused(f"Too many looks at '{self.id}' are under way already.")
             answer: asyncio.Future[Observation] = asyncio.get_running_loop().create_future()
-            look = Look(reason, prompt, self._clock.now(), answer)
+            look = Look(reason, prompt, self._clock.now(), answer, own)
             self._asked.append(look)
             self._open.append(look)
             answer.add_done_callback(lambda _: self._open.remove(look))
@@ -125,7 +130,9 @@ class Camera:
         """Another frame, for a look whose own grew too old in the queue. Raises FrameUnavailable."""
         self._counters.add("frames_dropped_total", reason="stale", camera=self.id)
         async with self._source_free:
-            return await self._take()
+            frame = await self._take()
+        self._counters.add("frames_total", camera=self.id)
+        return frame
 
     async def run(self) -> None:
         """Serve the looks, one frame at a time."""
@@ -135,17 +142,23 @@ class Camera:
             looks = self._wanted([*self._asked, *([self._scheduled] if self._scheduled else [])])
             self._asked.clear()
             self._scheduled = None
-            if not looks:
-                continue
-            try:
-                async with self._source_free:
-                    frame = await self._take()
-            except FrameUnavailable as error:
-                for look in self._wanted(looks):
-                    await self._failed(self, look, error.kind, str(error))
-                continue
+            if looks:
+                self._taking = looks
+                await self._serve(looks)
+                self._taking = []
+
+    async def _serve(self, looks: list[Look]) -> None:
+        """One frame for all of them."""
+        try:
+            async with self._source_free:
+                frame = await self._take()
+        except FrameUnavailable as error:
             for look in self._wanted(looks):
-                self._hand_over(self, look, frame)
+                await self._failed(self, look, error.kind, str(error))
+            return
+        for look in self._wanted(looks):
+            self._counters.add("frames_total", camera=self.id)
+            self._hand_over(self, look, frame)
 
     def _wanted(self, looks: list[Look]) -> list[Look]:
         """Without those by schedule where the camera has been switched off meanwhile."""
@@ -179,6 +192,37 @@ class Camera:
     def age(self, frame: Frame) -> float:
         """Seconds since the frame was taken."""
         return self._clock.now().monotonic - frame.taken.monotonic
+
+    def configure(self, settings: CameraSettings) -> None:
+        """The config has changed. What a command has set stays, unless the file has another value of that than before.
+
+        A source that has changed is for ``change_source``.
+        """
+        before, self.settings = self.settings, settings
+        if settings.enabled != before.enabled:
+            self.enabled = settings.enabled
+        if (settings.every, settings.cron) != (before.every, before.cron):
+            self.every = settings.every
+        if settings.prompt != before.prompt:
+            self.prompt = settings.prompt
+        if settings.captioner != before.captioner:
+            self.captioner = settings.captioner
+        self._changed()
+
+    async def change_source(self, exchange: Callable[[Source[Any]], Awaitable[Source[Any]]]) -> None:
+        """``exchange`` ends the old source and gives a new one; looks wait for it."""
+        async with self._source_free:
+            self.source = await exchange(self.source)
+        self._detail = None
+        self.report(CameraState.STARTING, "")
+
+    def retire(self) -> list[Look]:
+        """It is no longer in the config: the asked-for looks that have no frame yet, for somebody to answer."""
+        self.enabled = False
+        self.captioner = ()  # a look that is with a captioner ends with that one
+        looks = [look for look in (*self._taking, *self._asked) if look.answer is not None]
+        self._asked.clear()
+        return looks
 
     def pending(self) -> list[Look]:
         """The asked-for looks that have no answer yet, wherever they are."""

@@ -1,13 +1,13 @@
-"""From the queue through a captioner: prepares the two pictures, asks, falls back, and hands on what came of it."""
+"""From the queue through a captioner: prepares the two pictures, asks, and hands on what came of it."""
 
 from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
-from dataclasses import dataclass
-from typing import Any
+from dataclasses import replace
+from typing import Any, TypeVar
 
 from agent import picture
 from agent.camera import Camera
@@ -30,51 +30,65 @@ RETAKE_WITHIN = 5.0
 """Seconds a captioner waits for a camera whose frame grew old in the queue."""
 
 
-@dataclass(frozen=True, slots=True)
-class _Answer:
-    caption: Caption
-    captioner: str
-    sent: picture.Picture
-    view: ModelView
-    encoded: float
+T = TypeVar("T")
 
 
 class Captioning:
-    """Serves one queue with ``captioners`` (by name): a frame goes to its camera's first, then to its fallbacks."""
+    """One captioner's work: takes what waits for it, and passes on what it can't do to the camera's next captioner.
+
+    Nobody else asks the captioner anything, so that it never has more to do at once than its slots.
+    """
 
     def __init__(
         self,
+        name: str,
+        captioner: Captioner[Any],
         queue: FrameQueue,
-        captioners: Mapping[str, Captioner[Any]],
         observer: Observer,
         clock: Clock,
         counters: Counters,
         pool: ThreadPoolExecutor,
     ) -> None:
+        self._name = name
+        self._captioner = captioner
         self._queue = queue
-        self._captioners = captioners
         self._observer = observer
         self._clock = clock
         self._counters = counters
         self._pool = pool
+        self._busy: set[asyncio.Task[Any] | None] = set()
+        self._leaving = False
         self._log = logging.getLogger("camscribe.captions")
 
-    async def run(self, first: str) -> None:
-        """Caption what waits for the captioner called ``first``. Run it once a slot."""
+    async def run(self) -> None:
+        """Caption what waits for the captioner. Run it once a slot."""
         patience = READY_WITHIN
-        while True:
-            await self._queue.wait()
+        while not self._leaving:
+            await self._queue.wait(self._name)
             try:
                 # The frame stays in the queue meanwhile, so that a fresher one can still take its place.
-                await self._captioners[first].ready(patience)
+                await self._captioner.ready(patience)
                 patience = READY_WITHIN
             except CaptionUnavailable as error:
                 # Once an outage: from now on frames fail, or go to the fallback, while they are fresh.
                 patience = 0.0
-                self._log.debug("%s is not ready: %s", first, error)
-            waiting = self._queue.pop()
-            if waiting is not None:
+                self._log.debug("%s is not ready: %s", self._name, error)
+            waiting = self._queue.pop(self._name)
+            if waiting is None:
+                continue
+            task = asyncio.current_task()
+            self._busy.add(task)
+            try:
                 await self._serve(waiting)
+            finally:
+                self._busy.discard(task)
+
+    def leave(self, slots: Iterable[asyncio.Task[None]]) -> None:
+        """Take nothing more: the tasks of ``run`` end with what they are busy with, those that wait at once."""
+        self._leaving = True
+        for slot in slots:
+            if slot not in self._busy:
+                slot.cancel()
 
     async def _serve(self, waiting: Waiting) -> None:
         """To the end, whatever happens: whoever asked gets an answer."""
@@ -83,6 +97,7 @@ class Captioning:
             await self._look(waiting)
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and being_cancelled():
+                self._counters.add("frames_dropped_total", reason="stopped", camera=waiting.camera.id)
                 raise
             self._log.exception("a look at %s could not be told: a bug", waiting.camera.id)
             self._counters.add("bugs_total", part="captioning")
@@ -92,89 +107,98 @@ class Captioning:
     async def _look(self, waiting: Waiting) -> None:
         camera, look = waiting.camera, waiting.look
         try:
-            frame, handed_over = await self._fresh(waiting)
+            waiting = await self._fresh(waiting)
         except FrameUnavailable as error:
             await self._observer.failed(camera, look, error.kind, str(error))
             return
         began = self._clock.now().monotonic
-        timing = Timing(frame.taken, handed_over, began, began)
-        shown: picture.Picture | None = None
+        timing = Timing(waiting.frame.taken, waiting.handed_over, began, began)
+        shown: asyncio.Future[picture.Picture] | None = None
         try:
-            pixels, shown = await self._off_loop(_people_see, camera, frame)
-            answer = await self._ask(waiting, pixels)
+            view = self._captioner.view(camera.settings.detail)
+            pixels, sent = await self._off_loop(_model_sees, camera, waiting.frame, view)
+            timing = replace(timing, encoded=self._clock.now().monotonic)
+            shown = self._off_loop(picture.shown, pixels)  # while the model works
+            caption = await self._ask(waiting, sent)
+            people_see = await shown
         except CaptionUnavailable as error:
-            await self._observer.failed(camera, look, error.kind, str(error), timing, shown)
+            await self._failed(waiting, error, timing, shown)
         except (Exception, asyncio.CancelledError) as error:
             if isinstance(error, asyncio.CancelledError) and being_cancelled():
                 raise
             self._log.exception("captioning a frame of %s failed: a bug", camera.id)
             self._counters.add("bugs_total", part="captioning")
+            self._counters.add("captions_failed_total", camera=camera.id, kind=Failure.INTERNAL.value)
             message = f"Captioning failed in a way it should not ({type(error).__name__}); see the log."
-            await self._observer.failed(camera, look, Failure.INTERNAL, message, timing, shown)
+            await self._observer.failed(camera, look, Failure.INTERNAL, message, timing, await _made(shown))
         else:
-            timing = Timing(frame.taken, handed_over, began, answer.encoded)
-            await self._observer.succeeded(
-                camera, look, timing, answer.caption, answer.captioner, shown, answer.sent, answer.view
-            )
+            self._counters.add("captions_total", camera=camera.id, captioner=self._name)
+            await self._observer.succeeded(camera, look, timing, caption, self._name, people_see, sent, view)
 
-    async def _fresh(self, waiting: Waiting) -> tuple[Frame, float]:
-        """The frame, or another one where it grew too old while it waited: its camera keeps its turn."""
-        camera, frame = waiting.camera, waiting.frame
-        if camera.age(frame) <= camera.settings.max_age:
-            return frame, waiting.handed_over
+    async def _fresh(self, waiting: Waiting) -> Waiting:
+        """With its frame, or another one where that grew too old while it waited: its camera keeps its turn."""
+        camera = waiting.camera
+        if camera.age(waiting.frame) <= camera.settings.max_age:
+            return waiting
         try:
             async with asyncio.timeout(RETAKE_WITHIN):
                 frame = await camera.retake()
         except TimeoutError:
             message = f"The picture grew old while others had their turn, and a new one took over {RETAKE_WITHIN:g} s."
             raise FrameUnavailable(Failure.STALE, message) from None
-        return frame, self._clock.now().monotonic
+        return replace(waiting, frame=frame, handed_over=self._clock.now().monotonic)
 
-    async def _ask(self, waiting: Waiting, pixels: Pixels) -> _Answer:
-        """The first captioner of the camera's that answers."""
-        settings = waiting.camera.settings
-        failure: CaptionUnavailable | None = None
-        for name in settings.captioner:
-            captioner = self._captioners[name]
-            if failure is not None:
-                self._counters.add("fallbacks_total", camera=settings.id, captioner=name)
-            view = captioner.view(settings.detail)
-            sent = await self._off_loop(picture.sent, pixels, view)
-            encoded = self._clock.now().monotonic
-            request = CaptionRequest(
-                settings.id,
-                sent.jpeg,
-                waiting.look.prompt,
-                settings.max_tokens,
-                settings.timeout,
-                _questions(settings),
-            )
-            try:
-                async with asyncio.timeout(settings.timeout + GRACE):
-                    caption = await captioner.caption(request)
-            except TimeoutError:
-                message = f"The captioner '{name}' took longer than {settings.timeout:g} s (the camera's timeout)."
-                failure = CaptionUnavailable(Failure.ENGINE_TIMEOUT, message)
-            except CaptionUnavailable as error:
-                failure = error
-            else:
-                return _Answer(caption, name, sent, view, encoded)
-            if name != settings.captioner[-1]:
-                self._log.debug("%s: %s can't: %s", settings.id, name, failure)
-        assert failure is not None  # the config makes sure that a camera names a captioner
-        raise failure
+    async def _ask(self, waiting: Waiting, sent: picture.Picture) -> Caption:
+        settings, look = waiting.camera.settings, waiting.look
+        questions = _questions(settings) if look.questions else ()
+        request = CaptionRequest(settings.id, sent.jpeg, look.prompt, settings.max_tokens, settings.timeout, questions)
+        try:
+            async with asyncio.timeout(settings.timeout + GRACE):
+                return await self._captioner.caption(request)
+        except TimeoutError:
+            message = f"The captioner '{self._name}' took longer than {settings.timeout:g} s (the camera's timeout)."
+            raise CaptionUnavailable(Failure.ENGINE_TIMEOUT, message) from None
 
-    async def _off_loop(self, work: Any, *arguments: Any) -> Any:
-        return await asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+    async def _failed(
+        self,
+        waiting: Waiting,
+        error: CaptionUnavailable,
+        timing: Timing,
+        shown: asyncio.Future[picture.Picture] | None,
+    ) -> None:
+        """On to the camera's next captioner, or the look has failed."""
+        camera, failures = waiting.camera, (*waiting.failures, (self._name, error))
+        tried = {name for name, _ in failures}
+        following = next((name for name in camera.captioner if name not in tried), None)
+        if following is not None:
+            self._log.debug("%s: %s can't: %s", camera.id, self._name, error)
+            self._counters.add("fallbacks_total", camera=camera.id, captioner=following)
+            self._queue.pass_on(replace(waiting, captioner=following, failures=failures))
+            return
+        self._counters.add("captions_failed_total", camera=camera.id, kind=error.kind.value)
+        told = str(error) if len(failures) == 1 else " ".join(f"{name}: {reason}" for name, reason in failures)
+        await self._observer.failed(camera, waiting.look, error.kind, told, timing, await _made(shown))
+
+    def _off_loop(self, work: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
+        return asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
 
 
 def _questions(settings: CameraSettings) -> tuple[Question, ...]:
     return tuple(Question(id_, in_language(text, settings.language)) for id_, text in settings.questions.items())
 
 
-def _people_see(camera: Camera, frame: Frame) -> tuple[Pixels, picture.Picture]:
+def _model_sees(camera: Camera, frame: Frame, view: ModelView) -> tuple[Pixels, picture.Picture]:
+    """The pixels that anybody may see, and the model's picture of them."""
     settings = camera.settings
     pixels = picture.prepare(
         frame.pixels, rotate=settings.rotate, flip=settings.flip, crop=settings.crop, masks=settings.masks
     )
-    return pixels, picture.shown(pixels)
+    return pixels, picture.sent(pixels, view)
+
+
+async def _made(shown: asyncio.Future[picture.Picture] | None) -> picture.Picture | None:
+    """The picture people see, for a look that failed; None where that is what failed."""
+    if shown is None:
+        return None
+    await asyncio.wait({shown})
+    return None if shown.exception() else shown.result()

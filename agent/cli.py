@@ -142,6 +142,8 @@ def look(
         print(observation.model_dump_json())
     elif observation.error is None:
         print(observation.caption)
+        for name, answer in observation.answers.items():
+            print(f"{name}: {'no answer' if answer.value is None else answer.value}")
     else:
         print(f"No caption ({observation.error.kind.value}): {observation.error.message}", file=sys.stderr)
     raise typer.Exit(1 if observation.error else 0)
@@ -170,6 +172,22 @@ async def _look(settings: Config, camera: str, prompt: str | None, *, quiet: boo
 
 
 @app.command()
+def reload(config: ConfigOption = None) -> None:
+    """Have the running service take its changed config over.
+
+    It does so by itself, a moment after the file was written, unless the config says 'reload: manual'. No waiting frame
+    is lost. Exit 2 and a line for each fault where the file has any; then nothing changes.
+
+    Example: camscribe reload
+    """
+    settings = _load(config)
+    reply = _run(control.ask(control_socket(settings.data_dir), {"do": "reload"}, ASKED_WITHIN))
+    if "error" in reply:
+        _stop(str(reply["error"]))
+    print(reply["told"])
+
+
+@app.command()
 def schema(config: ConfigOption = None) -> None:
     """Print the config's JSON schema.
 
@@ -182,7 +200,13 @@ def schema(config: ConfigOption = None) -> None:
 
 
 @app.command()
-def doctor(config: ConfigOption = None, json_: JsonOption = False) -> None:
+def doctor(
+    config: ConfigOption = None,
+    json_: JsonOption = False,
+    engine_log: Annotated[
+        bool, typer.Option("--engine-log", help="Show the last lines that the running service's engines printed.")
+    ] = False,
+) -> None:
     """What is there, what answers, and what to do about it.
 
     Asks the running service, or tries every camera and output itself where none runs. Exit 1 where something is wrong.
@@ -190,7 +214,7 @@ def doctor(config: ConfigOption = None, json_: JsonOption = False) -> None:
     Example: camscribe doctor
     """
     logs.configure("CRITICAL")
-    findings = _run(doctor_.examine(config))
+    findings = _run(doctor_.examine(config, engine_log=engine_log))
     if json_:
         print(json.dumps([finding.as_json() for finding in findings], indent=2, ensure_ascii=False))
     else:

@@ -82,6 +82,10 @@ class Courier:
         self._stop.set()
         self._reader.stop()
 
+    def close(self) -> None:
+        """Once ``run`` has ended: it is not needed any more."""
+        self._reader.close()
+
     async def run(self) -> None:
         """Until ``stop``. Cancelled, it ends within a few seconds whatever the output does."""
         try:

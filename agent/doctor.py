@@ -29,6 +29,8 @@ from agent.registry import Registry
 from agent.runtime import control_socket
 from agent.values import CameraState
 
+LAST_WORDS = 10
+"""Lines of a failed engine's output that are shown without being asked for."""
 LITTLE_SPACE = 1_000_000_000
 CAMERA_WITHIN = 15.0
 """Longer than a source waits for a camera that does not answer: then it says so itself, and better."""
@@ -42,13 +44,15 @@ class Finding:
     part: str
     good: bool
     text: str
+    said: tuple[str, ...] = ()
+    """An engine's own last lines, oldest first."""
 
     def as_json(self) -> dict[str, Any]:
         return asdict(self)
 
 
-async def examine(path: Path | None) -> list[Finding]:
-    """Every finding, in the order a person would ask."""
+async def examine(path: Path | None, *, engine_log: bool = False) -> list[Finding]:
+    """Every finding, in the order a person would ask. ``engine_log``: with all that the engines said last."""
     findings = [
         Finding("camscribe", True, f"{version('camscribe')} on Python {platform.python_version()}, {_system()}")
     ]
@@ -68,9 +72,12 @@ async def examine(path: Path | None) -> list[Finding]:
         findings.append(Finding("service", True, "not running; everything is tried from here"))
         findings += await _tried(config)
     else:
-        findings += _told_by_service(status)
-    redactor = Redactor(config.secrets)
-    return [replace(finding, text=redactor.redact(finding.text)) for finding in findings]
+        findings += _told_by_service(status, engine_log=engine_log)
+    redact = Redactor(config.secrets).redact
+    return [
+        replace(finding, text=redact(finding.text), said=tuple(redact(line) for line in finding.said))
+        for finding in findings
+    ]
 
 
 def _system() -> str:
@@ -97,11 +104,10 @@ async def _status(config: Config) -> dict[str, Any] | None:
         return None
 
 
-def _told_by_service(status: dict[str, Any]) -> list[Finding]:
-    engine = str(status["engine"])
+def _told_by_service(status: dict[str, Any], *, engine_log: bool = False) -> list[Finding]:
     return [
         Finding("service", True, f"camscribe {status['version']} is running"),
-        Finding("engine", not engine.startswith(("failed", "unknown")), engine),
+        *(_engine(name, about, engine_log=engine_log) for name, about in status["captioners"].items()),
         *(
             Finding(f"camera {id_}", camera["online"] and not camera["problem"], _camera_says(camera))
             for id_, camera in status["cameras"].items()
@@ -111,6 +117,12 @@ def _told_by_service(status: dict[str, Any]) -> list[Finding]:
             for name, problem in status["outputs"].items()
         ),
     ]
+
+
+def _engine(name: str, about: dict[str, Any], *, engine_log: bool) -> Finding:
+    good = not str(about["state"]).startswith(("failed", "unknown"))
+    said = about["said"] if engine_log else [] if good else about["said"][-LAST_WORDS:]
+    return Finding(f"captioner {name}", good, f"{about['model']}: {about['state']}", tuple(said))
 
 
 async def _plugged_in(registry: Registry, cameras: Iterable[CameraSettings]) -> list[Finding]:
@@ -223,6 +235,11 @@ def show(findings: list[Finding], console: Console) -> None:
         mark = "[green]ok[/]" if finding.good else "[red]FIX[/]"
         table.add_row(mark, finding.part, _escape(finding.text))
     console.print(table)
+    for finding in findings:
+        if finding.said:
+            console.print(f"\nWhat the engine of {finding.part} said last:", highlight=False)
+            for line in finding.said:
+                console.print(f"  {line}", markup=False, highlight=False, soft_wrap=True)
     faults = sum(not finding.good for finding in findings)
     console.print(f"\n{faults} to mend." if faults else "\nEverything answers.", highlight=False)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections import deque
-from collections.abc import AsyncIterator, Callable, Mapping
+from collections.abc import AsyncIterator, Callable, Collection
 
 from agent.camera import Camera
 from agent.clock import Clock
@@ -28,15 +28,19 @@ class House:
     def __init__(
         self,
         version: str,
-        queues: Mapping[str, FrameQueue],
+        queue: FrameQueue,
         engine: Callable[[], str],
         clock: Clock,
         counters: Counters,
     ) -> None:
         self.cameras: dict[str, Camera] = {}
         self.schedule: Schedule | None = None
+        self.captioners: Collection[str] = ()
+        """Those of the config."""
+        self.engines_wanted: Callable[[], None] = lambda: None
+        """Called when a command has sent a camera to others of them."""
         self._version = version
-        self._queues = queues
+        self._queue = queue
         self._engine = engine
         self._clock = clock
         self._counters = counters
@@ -49,7 +53,7 @@ class House:
             version=self._version,
             engine=self._engine(),
             captions_per_minute=self._rate(),
-            queued=sum(len(queue) for queue in self._queues.values()),
+            queued=len(self._queue),
             dropped=sum(
                 self._counters.value("frames_dropped_total", reason="overtaken", camera=c) for c in self.cameras
             ),
@@ -82,7 +86,13 @@ class House:
         target = self.cameras.get(camera)
         if target is None:
             raise CommandRefused(f"There is no camera '{camera}'.")
-        commands = {"look": self._look, "enabled": self._enable, "every": self._every, "prompt": self._prompt}
+        commands = {
+            "look": self._look,
+            "enabled": self._enable,
+            "every": self._every,
+            "prompt": self._prompt,
+            "captioner": self._captioner,
+        }
         if name not in commands:
             raise CommandRefused(f"A camera has no '{name}' to set; it has {', '.join(commands)}.")
         commands[name](target, value)
@@ -96,9 +106,8 @@ class House:
             raise CommandRefused("enabled is ON or OFF.")
         camera.enabled = value == "ON"
         if not camera.enabled:
-            for queue in self._queues.values():
-                queue.remove(camera.id)
-        self._rearm(camera)
+            self._queue.remove(camera.id, "switched_off")
+        self.rearm(camera)
 
     def _every(self, camera: Camera, value: str) -> None:
         try:
@@ -108,13 +117,24 @@ class House:
         if every < SHORTEST_INTERVAL:
             raise CommandRefused(f"every is at least {SHORTEST_INTERVAL:g}s.")
         camera.every = every
-        self._rearm(camera)
+        self.rearm(camera)
 
     def _prompt(self, camera: Camera, value: str) -> None:
         camera.prompt = checked(value)
 
-    def _rearm(self, camera: Camera) -> None:
-        assert self.schedule is not None
+    def _captioner(self, camera: Camera, value: str) -> None:
+        names = tuple(dict.fromkeys(name.strip() for name in value.split(",")))
+        if unknown := [name for name in names if name not in self.captioners]:
+            known = ", ".join(self.captioners)
+            raise CommandRefused(f"There is no captioner '{unknown[0][:60]}'. There is: {known}.")
+        camera.captioner = names
+        self._queue.move(camera.id, names[0])
+        self.engines_wanted()
+
+    def rearm(self, camera: Camera) -> None:
+        """It looks at other times from now on."""
+        if self.schedule is None:
+            return  # not yet: it is made of the cameras as they are then
         cron = camera.settings.cron if camera.every is None else None
         self.schedule.change(camera.id, Timing(camera.every, cron) if camera.enabled else None)
 
@@ -131,5 +151,6 @@ def _info(camera: Camera) -> CameraInfo:
         enabled=camera.enabled,
         every=camera.every,
         prompt=camera.prompt,
+        captioner=camera.captioner,
         last=camera.last_good,
     )

@@ -95,6 +95,14 @@ class _Stderr(logging.Handler):
         super().close()
 
 
+def hide(secrets: Collection[str]) -> None:
+    """From here on ``secrets`` are replaced instead of those that were before."""
+    for handler in logging.getLogger().handlers:
+        for old in [known for known in handler.filters if isinstance(known, Redactor)]:
+            handler.addFilter(Redactor(secrets))
+            handler.removeFilter(old)
+
+
 def configure(level: str = "INFO", *, as_json: bool = False, secrets: Collection[str] = ()) -> None:
     """Log to stderr from here on. ``secrets`` are replaced wherever they would appear."""
     handler = _Stderr()

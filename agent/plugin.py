@@ -380,6 +380,8 @@ class CameraInfo:
     prompt: str
     last: Observation | None
     """The last good look."""
+    captioner: tuple[str, ...] = ()
+    """Who answers: the first that can."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,7 +410,8 @@ class Home(Protocol):
         """The state now, then the latest one whenever something has changed (changes between are skipped)."""
 
     async def command(self, camera: str, name: str, value: str) -> None:
-        """``look`` (any value), ``enabled`` (ON/OFF), ``every`` (a duration), ``prompt`` (a text).
+        """``look`` (any value), ``enabled`` (ON/OFF), ``every`` (a duration), ``prompt`` (a text), ``captioner`` (a
+        name, or several with commas between).
 
         Raises CommandRefused.
         """

@@ -6,6 +6,7 @@ import asyncio
 import logging
 import os
 import signal
+import sys
 import threading
 import time
 from collections.abc import Awaitable, Callable
@@ -35,14 +36,24 @@ async def watch(settings: Config, stop: asyncio.Event, stopping: Callable[[], No
     loop = asyncio.get_running_loop()
     began = loop.time()
     while True:
+        app = App(settings, stopping=stopping)
+        loop.add_signal_handler(signal.SIGHUP, _hung_up, app, stop, sys.stdin is not None and sys.stdin.isatty())
         try:
-            return await App(settings, stopping=stopping).run(stop)
+            return await app.run(stop)
         except DataDirBusy as error:
             if stop.is_set() or loop.time() - began > LOCK_PATIENCE:
                 raise
             if loop.time() - began < LOCK_PAUSE:
                 log.info("%s Waiting up to %g s for it to end.", error, LOCK_PATIENCE)
             await asyncio.sleep(LOCK_PAUSE)
+
+
+def _hung_up(app: App, stop: asyncio.Event, at_a_terminal: bool) -> None:
+    """SIGHUP: the config is to be read again; or the terminal that camscribe was started at is gone."""
+    if at_a_terminal and not sys.stdin.isatty():
+        stop.set()
+    else:
+        app.reload()
 
 
 def serve(settings: Config, service: Service, *, level: str, as_json: bool = False) -> int:

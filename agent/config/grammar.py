@@ -145,6 +145,24 @@ def _side(a: Point, b: Point, point: Point) -> float:
     return (b[0] - a[0]) * (point[1] - a[1]) - (b[1] - a[1]) * (point[0] - a[0])
 
 
+def _named_questions(value: Any) -> Any:
+    """The names are keys of ``answers`` in the observation, and as such part of templates and topics."""
+    for name in value if isinstance(value, Mapping) else ():
+        if fault := name_fault(str(name), "question"):
+            raise ValueError(f"'{name}': {fault}")
+    return value
+
+
+def _question(text: Any) -> Any:
+    if isinstance(text, Mapping):
+        raise refusal("the question's text")
+    return text
+
+
+_QuestionText = Annotated[str, BeforeValidator(_question), Field(min_length=1, max_length=1000)]
+MOST_QUESTIONS = 20
+
+
 class CameraOptions(_Keys):
     """One camera: where its picture comes from, when it looks, and what it asks."""
 
@@ -174,9 +192,12 @@ class CameraOptions(_Keys):
     what each means for a model stands in docs/models.md."""
     max_tokens: int = Field(default=60, ge=1, le=4096)
     """How long a caption may get; a token is about three quarters of a word."""
-    questions: Mapping[str, Annotated[str, Field(min_length=1, max_length=1000)]] = Field(default={}, max_length=20)
-    """More to be asked about the same picture, after its caption: a name for each answer, and the question's text. The
-    picture is not looked at anew, so each costs a fraction of a caption."""
+    questions: Annotated[Mapping[str, _QuestionText], BeforeValidator(_named_questions)] = Field(
+        default={}, max_length=MOST_QUESTIONS, title="a mapping of names to texts"
+    )
+    """More to be asked about the same picture, after its caption: a name for each answer, and the question's text, as
+    in ``{parcel: Is there a parcel on the step?}``. The picture is not read anew, so each costs a fraction of a
+    caption. Who asks something else (``camscribe look --prompt``) asks that alone."""
     rotate: Annotated[Literal[0, 90, 180, 270], BeforeValidator(_whole_number)] = 0
     """Degrees clockwise, for a camera that hangs on its side."""
     flip: Literal["horizontal", "vertical"] | None = None
@@ -325,6 +346,10 @@ class Document(_Keys):
     """The pages and the HTTP API; ``false`` to do without. Not in this version yet."""
     keep: KeepSettings = KeepSettings()
     """How long observations and pictures are kept."""
+    reload: Literal["auto", "manual"] = "auto"
+    """``auto``: when this file changes, camscribe takes it over by itself, a second or two after it was last written.
+    ``manual``: only on ``camscribe reload`` or ``systemctl reload``. Either way no waiting frame is lost, a file with a
+    fault changes nothing, and ``data_dir``, ``plugins_dir`` and ``web`` need a restart."""
     data_dir: ConfigPath | None = None
     """Where the journal, its pictures and the folder ``models`` live; one camscribe a folder. Left out:
     ``~/.local/share/camscribe``, the service's state folder under systemd, or on a Mac
@@ -346,6 +371,7 @@ class Config:
     outputs: Mapping[str, OutputSettings]
     web: WebSettings | None
     keep: KeepSettings
+    reload: Literal["auto", "manual"]
     data_dir: Path
     plugins_dir: Path | None
     secrets: frozenset[str] = field(repr=False)

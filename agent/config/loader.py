@@ -115,6 +115,7 @@ class _Loading:
             outputs=read.outputs,
             web=document.web if isinstance(document.web, WebSettings) else None,
             keep=document.keep,
+            reload=document.reload,
             data_dir=data_dir,
             plugins_dir=document.plugins_dir,
             secrets=secrets_of(options, expansion.pieces, checker.secret_paths),

@@ -139,11 +139,6 @@ class Reader:
         )
         if options is None:
             return None
-        if "questions" in options:
-            del options["questions"]
-            self._checker.problem(
-                (*path, "questions"), "questions are not in this version of camscribe yet: leave them out"
-            )
         core = self._checker.validate(grammar.CameraOptions, options, path)
         source = self._choices.source(options["source"], (*path, "source")) if "source" in options else None
         if core is None or source is None:

@@ -69,7 +69,7 @@ class Journal:
         self.bytes = 0
         """What the observations and their pictures take on the disk."""
         self.cursors: dict[str, int] = {}
-        """How far each output had confirmed when the journal was opened."""
+        """How far each output has confirmed, as it was saved last."""
         self._newest: dict[str, tuple[int, int]] = {}
 
     @classmethod
@@ -194,6 +194,9 @@ class Journal:
     def follow(self, follower: Follower) -> None:
         self._followers.append(follower)
 
+    def unfollow(self, follower: Follower) -> None:
+        self._followers.remove(follower)
+
     async def read(self, after: int, limit: int) -> list[Row]:
         """Those that come after a seq, in order."""
         return await self._do(lambda: self._store.rows("seq > ?", (after,), "seq", limit))
@@ -204,6 +207,7 @@ class Journal:
         return last_good if good else last
 
     async def save_cursor(self, output: str, seq: int) -> None:
+        self.cursors[output] = seq  # at once: an output that is started anew goes on from here, saved or not
         await self._do(lambda: self._store.save_cursor(output, seq))
 
     # For retention

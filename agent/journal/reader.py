@@ -70,6 +70,10 @@ class Reader:
         self.stopped = True
         self._news.set()
 
+    def close(self) -> None:
+        """It reads no more."""
+        self._journal.unfollow(self)
+
     def catch_up(self) -> None:
         """A new connection begins."""
         if self._latest_only:

@@ -45,7 +45,7 @@ class Retention:
 
     def __init__(self, journal: Journal, keep: Keep, clock: Clock, counters: Counters) -> None:
         self._journal = journal
-        self._keep = keep
+        self.keep = keep
         self._clock = clock
         self._counters = counters
         self._ahead: deque[tuple[float, float]] = deque()
@@ -61,13 +61,13 @@ class Retention:
     async def sweep(self) -> int:
         """Remove what is too old, then the oldest while all of it is too big; how many that were."""
         by_age = by_size = 0
-        if self._keep.days is not None:
-            age, now = timedelta(days=self._keep.days), self._believable(self._clock.now())
+        if self.keep.days is not None:
+            age, now = timedelta(days=self.keep.days), self._believable(self._clock.now())
             while removed := await self._journal.remove_older(age, now, BATCH):
                 by_age += removed
                 await asyncio.sleep(0)
-        if self._keep.size is not None and self._journal.bytes > self._keep.size:
-            target = int(self._keep.size * FREED)
+        if self.keep.size is not None and self._journal.bytes > self.keep.size:
+            target = int(self.keep.size * FREED)
             while removed := await self._journal.remove_oldest(BATCH, down_to=target):
                 by_size += removed
                 await asyncio.sleep(0)
@@ -89,12 +89,12 @@ class Retention:
         return total
 
     async def _sweep_when_too_big(self) -> None:
-        assert self._keep.size is not None
-        await self._journal.outgrows(self._keep.size)
+        assert self.keep.size is not None
+        await self._journal.outgrows(self.keep.size)
         await self.sweep()
 
     async def _every(self, seconds: float, work: Callable[[], Awaitable[object]]) -> None:
-        if seconds == 0 and self._keep.size is None:
+        if seconds == 0 and self.keep.size is None:
             return
         while True:
             try:

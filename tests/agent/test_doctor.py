@@ -71,6 +71,21 @@ def test_a_plugin_that_fails_at_it_is_a_finding_and_not_the_end(tree: Tree, monk
     assert [finding for finding in findings if finding.part == "camera desk"]
 
 
+def test_each_captioner_is_a_finding_and_a_failed_one_shows_its_last_words():
+    lines = [f"line {number}" for number in range(30)]
+    captioners = {
+        "default": {"state": "ready", "model": "tiny", "said": lines},
+        "spare": {"state": "failed: The engine ended.", "model": "big", "said": lines},
+    }
+    status = {"version": "1", "captioners": captioners, "outputs": {}, "cameras": {}}
+    good, failed = _told_by_service(status)[1:]
+    assert (good.part, good.good, good.text, good.said) == ("captioner default", True, "tiny: ready", ())
+    assert (failed.part, failed.good, failed.text) == ("captioner spare", False, "big: failed: The engine ended.")
+    assert list(failed.said) == lines[-10:]
+    asked = _told_by_service(status, engine_log=True)[1:]
+    assert [list(finding.said) for finding in asked] == [lines, lines]
+
+
 def test_camera_with_a_problem_says_since_when():
     wall = datetime(2026, 11, 22, 3, 12).astimezone()
     told = {
@@ -81,7 +96,12 @@ def test_camera_with_a_problem_says_since_when():
     }
     well = {**told, "state": "live", "online": True, "problem": None}
     slow = {**told, "state": "live"}
-    status = {"version": "1", "engine": "ready", "outputs": {}, "cameras": {"door": told, "yard": well, "desk": slow}}
+    status = {
+        "version": "1",
+        "captioners": {},
+        "outputs": {},
+        "cameras": {"door": told, "yard": well, "desk": slow},
+    }
     says = {finding.part: (finding.good, finding.text) for finding in _told_by_service(status)}
     assert says["camera door"] == (False, "It can't be reached. (gone since 22 Nov 03:12)")
     assert says["camera yard"] == (True, "live")

@@ -11,7 +11,7 @@ from agent.camera import MOST_ASKED, Camera
 from agent.errors import CaptionUnavailable, CommandRefused, Failure, FrameUnavailable
 from agent.observing import REMIND, Timing, finish_sentence, latency
 from agent.values import CameraState, Caption, Moment
-from tests.fakes.looking import Desk, NoConfig, ScriptedCaptioner, desk
+from tests.fakes.looking import Desk, desk
 from tests.fakes.waiting import eventually
 
 
@@ -181,8 +181,7 @@ async def test_what_the_source_has_to_say_outlives_a_good_look(tmp_path):
 
 async def test_the_second_captioner_answers_where_the_first_can_not(tmp_path):
     async with desk(tmp_path) as house, running(house.camera(captioner=["default", "spare"])) as camera:
-        spare = house.captioners["spare"] = ScriptedCaptioner(NoConfig(), house.context)
-        spare.say = lambda _request: "A dog."
+        spare = house.spare(lambda _request: "A dog.")
 
         def down(_request):
             raise CaptionUnavailable(Failure.ENGINE, "The engine is down.")
@@ -255,8 +254,7 @@ async def test_a_camera_that_looks_rarely_gets_its_turn_whatever_the_others_do(t
 
 async def test_a_long_outage_of_the_first_captioner_leaves_the_work_to_the_second(tmp_path):
     async with desk(tmp_path) as house, running(house.camera(captioner=["default", "spare"])) as camera:
-        spare = house.captioners["spare"] = ScriptedCaptioner(NoConfig(), house.context)
-        spare.say = lambda _request: "A dog."
+        house.spare(lambda _request: "A dog.")
 
         async def never(timeout):
             await house.clock.sleep(timeout)

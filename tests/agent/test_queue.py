@@ -15,15 +15,15 @@ from agent.values import Frame, Moment
 BLACK = np.zeros((2, 2, 3), np.uint8)
 
 
-def waiting(camera: str, prompt: str = "scheduled", *, asked: bool = False) -> Waiting:
+def waiting(camera: str, prompt: str = "scheduled", *, asked: bool = False, captioner: str = "default") -> Waiting:
     answer = asyncio.get_running_loop().create_future() if asked else None
     look = Look("manual" if asked else "schedule", prompt, Moment.now(), answer)
-    return Waiting(SimpleNamespace(id=camera), look, Frame(camera, BLACK, Moment.now()), 0.0)
+    return Waiting(SimpleNamespace(id=camera), look, Frame(camera, BLACK, Moment.now()), 0.0, captioner)
 
 
-def order(queue: FrameQueue) -> list[str]:
+def order(queue: FrameQueue, captioner: str = "default") -> list[str]:
     popped = []
-    while (item := queue.pop()) is not None:
+    while (item := queue.pop(captioner)) is not None:
         popped.append(f"{item.camera.id}:{item.look.prompt}")
     return popped
 
@@ -42,7 +42,7 @@ async def test_a_busy_camera_does_not_push_the_others_back():
     queue = FrameQueue(Counters())
     for item in (waiting("busy", "1"), waiting("calm", "1")):
         queue.put(item)
-    first = queue.pop()
+    first = queue.pop("default")
     queue.put(waiting("busy", "2"))
     assert first.camera.id == "busy"
     assert order(queue) == ["calm:1", "busy:2"]
@@ -58,18 +58,22 @@ async def test_what_somebody_asked_for_goes_first_and_is_never_replaced():
 
 async def test_waiting_ends_when_a_frame_comes_and_not_before():
     queue = FrameQueue(Counters())
-    wait = asyncio.create_task(queue.wait())
+    wait = asyncio.create_task(queue.wait("default"))
     await asyncio.sleep(0)
     assert not wait.done()
     queue.put(waiting("a"))
     await asyncio.wait_for(wait, 1)
-    queue.pop()
-    assert not queue._filled.is_set()
+    queue.pop("default")
+    again = asyncio.create_task(queue.wait("default"))
+    await asyncio.sleep(0)
+    assert not again.done()
+    again.cancel()
 
 
 async def test_a_camera_that_is_switched_off_leaves_the_line():
     queue = FrameQueue(Counters())
     queue.put(waiting("a"))
     queue.put(waiting("b"))
-    queue.remove("a")
+    queue.remove("a", "switched_off")
     assert order(queue) == ["b:scheduled"]
+    assert queue._counters.value("frames_dropped_total", reason="switched_off", camera="a") == 1

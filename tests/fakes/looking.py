@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -69,7 +70,28 @@ class Desk:
         self.context = Context("test", logging.getLogger("camscribe.test"), folder, folder)
         self.captioner = ScriptedCaptioner(NoConfig(), self.context)
         self.captioner.say = lambda _request: "A cat."
-        self.captioners = {"default": self.captioner}
+        self._tasks: list[asyncio.Task[None]] = []
+        self._pool = ThreadPoolExecutor(1)
+        self.start("default", self.captioner)
+
+    def start(self, name: str, captioner: Captioner[Any]) -> Captioning:
+        """Let it caption what waits for it, in as many slots as it has."""
+        made = Captioning(name, captioner, self.queue, self.observer, self.clock, self.counters, self._pool)
+        self._tasks += [asyncio.create_task(made.run()) for _ in range(captioner.slots)]
+        return made
+
+    def spare(self, say: Callable[[CaptionRequest], str]) -> ScriptedCaptioner:
+        """A second captioner, called ``spare``."""
+        spare = ScriptedCaptioner(NoConfig(), self.context)
+        spare.say = say
+        self.start("spare", spare)
+        return spare
+
+    async def close(self) -> None:
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.wait(self._tasks)
+        self._pool.shutdown()
 
     def frame(self, age: float = 0.0, shade: int = 100) -> Frame:
         now = self.clock.now()
@@ -84,7 +106,7 @@ class Desk:
             settings,
             source,
             hand_over=lambda camera, look, frame: self.queue.put(
-                Waiting(camera, look, frame, self.clock.now().monotonic)
+                Waiting(camera, look, frame, self.clock.now().monotonic, camera.captioner[0])
             ),
             failed=self.observer.failed,
             clock=self.clock,
@@ -101,14 +123,9 @@ async def desk(folder: Path) -> AsyncIterator[Desk]:
     """With the captioning running."""
     clock, counters = FakeClock(), Counters()
     journal = await Journal.open(folder / "data", clock=clock, counters=counters)
-    pool = ThreadPoolExecutor(1)
     made = Desk(folder, journal, clock, counters)
-    captioning = Captioning(made.queue, made.captioners, made.observer, clock, counters, pool)
-    running = asyncio.create_task(captioning.run("default"))
     try:
         yield made
     finally:
-        running.cancel()
-        await asyncio.wait({running})
+        await made.close()
         await journal.close()
-        pool.shutdown()

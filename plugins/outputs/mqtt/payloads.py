@@ -31,6 +31,7 @@ def state(camera: CameraInfo, look: Observation | None, *, picture: bool) -> dic
         "enabled": "ON" if camera.enabled else "OFF",
         "every": camera.every,
         "prompt": camera.prompt,
+        "captioners": list(camera.captioner),
     }
 
 

@@ -13,7 +13,7 @@ from agent.plugin import CommandRefused, Delivery, Home, HomeState, Observation,
 from plugins.outputs.mqtt import payloads
 from plugins.outputs.mqtt.link import Link, Message
 
-COMMANDS = ("look", "enabled", "every", "prompt")
+COMMANDS = ("look", "enabled", "every", "prompt", "captioner")
 LONGEST_COMMAND = 16_000
 """Bytes; a prompt is at most 4,000 characters."""
 COMMAND_TIME = 10.0
@@ -136,7 +136,9 @@ class Session:
     async def _show(self, camera: str, *, again: bool = False) -> None:
         """The camera's picture and then its state, where they are news on this connection."""
         async with self._pair:
-            info = self._home.state.cameras[camera]
+            info = self._home.state.cameras.get(camera)
+            if info is None:
+                return  # the config has lost it meanwhile
             shown = self._memory.shown.get(camera) or Shown(info.last, None, there=True)
             topic = self._topics.of(camera, "picture")
             if shown.look and shown.jpeg and self._said.get(topic) != (named := shown.look.id.encode()):

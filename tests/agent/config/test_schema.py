@@ -26,7 +26,7 @@ def _references(part: Any) -> set[str]:
 def test_the_schema_has_every_section_and_every_plugins_options() -> None:
     schema = json_schema(REGISTRY)
     assert set(schema["properties"]) == {
-        *("model", "captioners", "cameras", "outputs", "web", "keep", "data_dir", "plugins_dir"),
+        *("model", "captioners", "cameras", "outputs", "web", "keep", "reload", "data_dir", "plugins_dir"),
     }
     assert schema["required"] == ["cameras"]
     assert schema["additionalProperties"] is False
@@ -44,7 +44,6 @@ def test_the_schema_has_every_section_and_every_plugins_options() -> None:
         set(mqtt["properties"]) - {"port", "username", "keepalive"}
     )
     assert mqtt["properties"]["timeout"]["default"] == "30s", "camscribe's own key, not the plugin's of the same name"
-    assert "questions" not in json.dumps(schema)
 
 
 def test_the_schema_holds_together_and_is_json() -> None:

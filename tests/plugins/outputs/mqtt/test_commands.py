@@ -63,7 +63,7 @@ async def test_a_refused_value_is_said_and_the_old_one_stands(home, listener, ca
     ("topic", "payload", "why"),
     [
         ("camscribe/garage/look/set", b"", "There is no camera 'garage'."),
-        ("camscribe/front_door/colour/set", b"red", "A camera has look, enabled, every, prompt to set."),
+        ("camscribe/front_door/colour/set", b"red", "A camera has look, enabled, every, prompt, captioner to set."),
         ("camscribe/front_door/prompt/set", b"x" * 20_000, "It is longer than 16,000 bytes."),
         ("camscribe/front_door/prompt/set", b"\xff\xfe", "It is not UTF-8 text."),
     ],
