@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import dataclasses
 import os
-import re
 from collections.abc import Callable
 from difflib import get_close_matches
 from functools import cached_property
@@ -13,12 +13,11 @@ from typing import Annotated, Self, TypeVar
 
 from pydantic import Field, SecretStr, field_validator, model_validator
 
-from agent.plugin import ConfigPath, Geometry, ModelView, PluginConfig
+from agent.plugin import ConfigPath, Duration, Geometry, ModelView, PluginConfig
 from plugins.captioners.llama_server.gguf import check_text_model, wanted_picture
-from plugins.captioners.llama_server.presets import PRESETS, Files, Hosted, Model
+from plugins.captioners.llama_server.presets import DEFAULT, PRESETS, Files, Model, hosted, preset_for
 
 T = TypeVar("T")
-_HOSTED = re.compile(r"(?P<repo>[\w.-]+/[\w.-]+)(:(?P<quant>[\w.-]+))?")
 _UNKNOWN_VIEW = ModelView(Geometry.ASPECT, 768)
 _OWN_CONTEXT = 4096
 
@@ -27,18 +26,21 @@ class LlamaServerConfig(PluginConfig):
     """A llama-server that camscribe starts and looks after itself."""
 
     preset: str | None = None
-    """A model by name: smolvlm-500m (where nothing else is said), smolvlm-256m, smolvlm2-500m, smolvlm2-2.2b,
-    moondream2, qwen2.5-vl-3b, gemma-4-e2b, lfm2.5-vl-1.6b; tiny is the demo's and knows only its drawings."""
+    """A model by name: smolvlm-500m (where nothing else is said), smolvlm-500m-f16, smolvlm-256m, smolvlm2-500m,
+    smolvlm2-2.2b, moondream2, qwen2.5-vl-3b, qwen3-vl-2b, gemma-3-4b, gemma-4-e2b, lfm2.5-vl-450m, lfm2.5-vl-1.6b;
+    tiny is the demo's and knows only its drawings. docs/models.md and `camscribe model list` compare them."""
     model: ConfigPath | None = None
     """Your own model: the language model's GGUF file. Goes with ``mmproj``."""
     mmproj: ConfigPath | None = None
     """Your own model: the GGUF file of its picture projector (it has 'mmproj' in its name)."""
     hf: str | None = None
-    """A model on Hugging Face, as owner/repo or owner/repo:quantisation; downloaded at the first start."""
+    """A model on Hugging Face, as owner/repo or owner/repo:quantisation (Q8_0 where it is left out); downloaded at the
+    first start. Its repository needs GGUF files, one of them with 'mmproj' in its name."""
     binary: ConfigPath | None = None
     """The llama-server to run. Left out: the one on the PATH, else the one that comes with camscribe."""
     gpu_layers: Annotated[int, Field(ge=0)] | None = None
-    """How many layers go to the graphics processor; 0 for none. Left out: the engine decides."""
+    """How many of the model's layers go to the graphics processor; 0 for none, 999 for all. Left out: as many as fit,
+    where the engine was built for one."""
     threads: Annotated[int, Field(ge=1, le=512)] | None = None
     """Processor threads of the engine. Left out: all of up to four cores, else half of them."""
     parallel: Annotated[int, Field(ge=1, le=16)] = 1
@@ -55,7 +57,8 @@ class LlamaServerConfig(PluginConfig):
     image_tokens: Annotated[int, Field(ge=0, le=16384)] | None = None
     """The most tokens one picture may take; 0 for no limit. Left out: as the model wants."""
     extra_args: tuple[str, ...] = ()
-    """More options for the llama-server's command line, one item a word."""
+    """More options for the llama-server's command line, one item a word: ["--flash-attn", "on"]. They come last and so
+    win over camscribe's own."""
     host: str = "127.0.0.1"
     """The loopback address to listen on, where ``port`` is given."""
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
@@ -65,6 +68,9 @@ class LlamaServerConfig(PluginConfig):
     """What callers of ``port`` must present. Without one, any web page open on this machine may use the engine."""
     start_timeout: Annotated[float, Field(gt=0, le=3600)] = 120.0
     """Seconds that loading the model may take (a download is not counted)."""
+    sleep_when_idle: Annotated[Duration, Field(ge=10)] | None = None
+    """Without a caption for this long, such as 10m, the engine is stopped and gives its memory back; the next look
+    starts it again and waits for it. Left out: it stays, and every look is answered at once."""
 
     @field_validator("preset")
     @classmethod
@@ -78,10 +84,8 @@ class LlamaServerConfig(PluginConfig):
     @field_validator("hf")
     @classmethod
     def _repository(cls, text: str | None) -> str | None:
-        if text is not None and not _HOSTED.fullmatch(text):
-            raise ValueError(
-                "write owner/repo or owner/repo:quantisation, such as ggml-org/SmolVLM-500M-Instruct-GGUF:Q8_0"
-            )
+        if text is not None:
+            hosted(text)
         return text
 
     @field_validator("host")
@@ -132,7 +136,7 @@ class LlamaServerConfig(PluginConfig):
         if self.hf is not None:
             return _hosted(self.hf)
         if self.model is None or self.mmproj is None:
-            return PRESETS[self.preset or "smolvlm-500m"]
+            return PRESETS[self.preset or DEFAULT]
         _about(self.model, check_text_model)
         view, tokens = _about(self.mmproj, wanted_picture) or (_UNKNOWN_VIEW, None)
         return Model(self.model.stem, Files(self.model, self.mmproj), view, tokens, _OWN_CONTEXT)
@@ -140,14 +144,12 @@ class LlamaServerConfig(PluginConfig):
 
 def _hosted(text: str) -> Model:
     """A repository; one that a preset knows keeps that preset's picture."""
-    found = _HOSTED.fullmatch(text)
-    assert found
-    repo, quant = found["repo"], found["quant"]
-    for preset in PRESETS.values():
-        if isinstance(preset.origin, Hosted) and preset.origin.repo.lower() == repo.lower():
-            origin = Hosted(preset.origin.repo, quant or preset.origin.quant)
-            return Model(preset.name, origin, preset.view, preset.image_tokens, preset.context)
-    return Model(repo.rpartition("/")[2], Hosted(repo, quant or "Q8_0"), _UNKNOWN_VIEW, None, _OWN_CONTEXT)
+    origin = hosted(text)
+    known = preset_for(origin)
+    if known is None:
+        return Model(origin.repo.rpartition("/")[2], origin, _UNKNOWN_VIEW, None, _OWN_CONTEXT)
+    name = known.name if known.origin == origin else origin.repo.rpartition("/")[2]
+    return dataclasses.replace(known, name=name, origin=origin)
 
 
 def _about(path: Path, look: Callable[[Path], T]) -> T:

@@ -1,203 +1,264 @@
-"""Models from Hugging Face: which files of a repository are meant, and their download.
+"""Models from Hugging Face: which files of a repository are meant, where they are kept, and their download.
 
-We download them ourselves, whichever engine serves them: the one in the wheel can't, and a llama-server that downloads
-answers nobody for minutes. A broken download goes on where it stopped; a file counts once its checksum is right.
+Whichever engine serves them, we download them: the one in the wheel can't, and a llama-server that downloads answers
+nobody for minutes. A broken download goes on where it stopped; a file counts once its checksum is right. Files that
+are here are used without asking anybody.
 """
 
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import json
 import logging
-import os
+import re
 import shutil
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import BinaryIO
 
-import httpx
-from pydantic import BaseModel, TypeAdapter, ValidationError
-
-from agent.plugin import Misconfigured
+from agent.plugin import Misconfigured, Progress
+from plugins.captioners.llama_server.downloader import Downloader
 from plugins.captioners.llama_server.errors import NotStarted
 from plugins.captioners.llama_server.presets import Files, Hosted
+from plugins.captioners.llama_server.refusals import Damaged, NoRoom
 
-HUB = "https://huggingface.co"
-SILENCE = 30.0
-"""Seconds without a byte after which a download is given up for now."""
-MOST_LISTING = 8 << 20
-
-
-class _Lfs(BaseModel):
-    oid: str
-
-
-class _Entry(BaseModel):
-    path: str
-    size: int = 0
-    lfs: _Lfs | None = None
+MARGIN = 256_000_000
+"""Bytes of the disk that a download leaves alone: the journal needs some."""
+TRIES = 2
+"""A file with the wrong checksum is fetched once more; a mirror that keeps sending it must not run up a bill."""
+_SHARD = re.compile(r"-(\d{5})-of-(\d{5})$")
 
 
 @dataclass(frozen=True, slots=True)
-class _Part:
-    """A file on its way: ``path`` when it is whole, ``partial`` until then."""
+class Entry:
+    """A file of a repository."""
 
-    entry: _Entry
-    path: Path
+    path: str
+    size: int
+    sha256: str | None = None
 
     @property
-    def partial(self) -> Path:
-        return self.path.with_name(f"{self.path.name}.part")
+    def name(self) -> str:
+        return self.path.rpartition("/")[2]
+
+    def partial(self, folder: Path) -> Path:
+        """What of it is here; another version of the file has another one."""
+        return folder / f"{self.name}.{(self.sha256 or 'x')[:8]}.part"
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What is to be downloaded, as ``<quantisation>.json`` beside the files says it."""
+
+    repo: str
+    commit: str | None
+    model: str
+    mmproj: str
+    files: tuple[Entry, ...]
+    """Both, and the model's further parts where it is split."""
+
+    @classmethod
+    def read(cls, path: Path) -> Plan | None:
+        try:
+            said = json.loads(path.read_text("utf-8"))
+            files = tuple(Entry(**entry) for entry in said.get("files", ()))
+            return cls(said.get("repo", ""), said.get("commit"), said["model"], said["mmproj"], files)
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return None
+
+    def write(self, path: Path) -> None:
+        new = path.with_suffix(".new")
+        new.write_text(json.dumps(asdict(self), indent=1), "utf-8")
+        new.replace(path)
+
+    def complete(self, folder: Path) -> bool:
+        """Whether every file is here; one gets its name when its checksum is right."""
+        whole = all(_size(folder / entry.name) == entry.size for entry in self.files)
+        return whole and all((folder / name).is_file() for name in (self.model, self.mmproj))
+
+    def here(self, folder: Path) -> int:
+        """Bytes of it on this machine."""
+        names = {self.model, self.mmproj, *(entry.name for entry in self.files)}
+        whole = sum(_size(folder / name) for name in names)
+        return whole + sum(_size(entry.partial(folder)) for entry in self.files)
 
 
 def on_disk(origin: Files | Hosted, data_dir: Path) -> Files | None:
     """The files, where they are here whole."""
     if isinstance(origin, Files):
         return origin
-    folder = _folder(origin, data_dir)
-    try:
-        names = json.loads(_manifest(origin, folder).read_text("utf-8"))
-        files = Files(folder / names["model"], folder / names["mmproj"])
-    except (OSError, ValueError, KeyError):
+    folder = folder_of(origin.repo, data_dir)
+    plan = Plan.read(plan_of(origin, data_dir))
+    if plan is None or not plan.complete(folder):
         return None
-    return files if files.model.is_file() and files.mmproj.is_file() else None
+    return Files(folder / plan.model, folder / plan.mmproj)
 
 
-async def fetch(origin: Hosted, data_dir: Path, log: logging.Logger, progress: Callable[[str], None]) -> Files:
-    """The files, downloaded where they are not here yet. Raises NotStarted, and Misconfigured where there are none."""
+def folder_of(repo: str, data_dir: Path) -> Path:
+    return data_dir / "models" / repo.replace("/", "--")
+
+
+def plan_of(origin: Hosted, data_dir: Path) -> Path:
+    return folder_of(origin.repo, data_dir) / f"{origin.quant}.json"
+
+
+def lock_of(repo: str, data_dir: Path) -> Path:
+    """Beside the folder, which may be deleted under it."""
+    return data_dir / "models" / f".{repo.replace('/', '--')}.lock"
+
+
+async def fetch(
+    origin: Hosted, data_dir: Path, log: logging.Logger, progress: Callable[[Progress], None] = lambda _: None
+) -> Files:
+    """The files, downloaded where they are not here yet.
+
+    Raises NotStarted (also NoRoom), and Misconfigured where trying again is no use.
+    """
     here = await asyncio.to_thread(on_disk, origin, data_dir)
     if here is not None:
         return here
-    token = os.environ.get("HF_TOKEN")
-    async with httpx.AsyncClient(
-        base_url=os.environ.get("HF_ENDPOINT") or HUB,
-        headers={"Authorization": f"Bearer {token}"} if token else {},
-        follow_redirects=True,
-        timeout=SILENCE,
-    ) as http:
-        try:
-            return await _download(http, origin, _folder(origin, data_dir), log, progress)
-        except httpx.TransportError as error:
-            raise NotStarted(
-                f"The model {origin} is not on this machine yet, and Hugging Face can't be reached "
-                f"({type(error).__name__}). Check the network, or name your own files as model and mmproj."
-            ) from None
-        except OSError as error:
-            raise NotStarted(
-                f"The model {origin} can't be written to {data_dir}: {error.strerror or error}."
-            ) from error
+    folder = folder_of(origin.repo, data_dir)
+    try:
+        await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
+        async with Downloader(origin, log) as downloader:
+            await downloader.lock(lock_of(origin.repo, data_dir), progress)
+            here = await asyncio.to_thread(on_disk, origin, data_dir)  # whoever had the lock may have fetched it
+            return here or await _download(downloader, origin, data_dir, log, progress)
+    except OSError as error:
+        raise NotStarted(f"The model {origin} can't be written to {folder}: {error.strerror or error}.") from error
 
 
 async def _download(
-    http: httpx.AsyncClient, origin: Hosted, folder: Path, log: logging.Logger, progress: Callable[[str], None]
+    downloader: Downloader,
+    origin: Hosted,
+    data_dir: Path,
+    log: logging.Logger,
+    progress: Callable[[Progress], None],
 ) -> Files:
-    entries = await _listing(http, origin)
-    model, mmproj = choose(origin, {entry.path: entry for entry in entries})
-    parts = [_Part(entry, folder / entry.path.rpartition("/")[2]) for entry in (model, mmproj)]
-    await asyncio.to_thread(_make_room, folder, sum(part.entry.size for part in parts), origin)
-    log.info("downloading %s (%.0f MB) into %s", origin, (model.size + mmproj.size) / 1e6, folder)
-    for part in parts:
-        if not await asyncio.to_thread(part.path.is_file):
-            await _fetch_file(http, origin, part, progress)
-    names = json.dumps({"model": parts[0].path.name, "mmproj": parts[1].path.name})
-    await asyncio.to_thread(_manifest(origin, folder).write_text, names, "utf-8")
-    log.info("downloaded %s", origin)
-    return Files(parts[0].path, parts[1].path)
-
-
-async def _listing(http: httpx.AsyncClient, origin: Hosted) -> list[_Entry]:
-    response = await http.get(f"/api/models/{origin.repo}/tree/main", params={"recursive": "true"})
-    _check(response, origin)
+    folder = folder_of(origin.repo, data_dir)
+    commit, listed = await downloader.listing()
     try:
-        return TypeAdapter(list[_Entry]).validate_json(response.content[:MOST_LISTING])
-    except ValidationError:
-        raise NotStarted(f"Hugging Face's list of the files in {origin.repo} makes no sense.") from None
+        entries = [Entry(**entry) for entry in listed]
+    except TypeError:
+        raise NotStarted(f"The list of the files in {origin.repo} makes no sense.") from None
+    model, mmproj = choose(origin, entries)
+    plan = Plan(origin.repo, commit, model[0].name, mmproj.name, (*model, mmproj))
+    missing = await asyncio.to_thread(_begin, plan, origin, data_dir)
+    log.info("downloading %s (%s) into %s", origin, _text(sum(entry.size for entry in plan.files)), folder)
+    for entry in missing:
+        await _get(downloader, entry, plan, folder, log, progress)
+    log.info("downloaded %s", origin)
+    return Files(folder / plan.model, folder / plan.mmproj)
 
 
-def _check(response: httpx.Response, origin: Hosted) -> None:
-    if response.status_code in {401, 403, 404}:
-        raise Misconfigured(
-            f"Hugging Face has no repository {origin.repo} that everybody may read. Check its spelling; for one that "
-            "needs an account, set HF_TOKEN."
-        )
-    if response.is_error:
-        raise NotStarted(f"Hugging Face failed to send {origin.repo} (HTTP {response.status_code}).")
+async def _get(
+    downloader: Downloader,
+    entry: Entry,
+    plan: Plan,
+    folder: Path,
+    log: logging.Logger,
+    progress: Callable[[Progress], None],
+) -> None:
+    order = {"path": entry.path, "commit": plan.commit, "size": entry.size, "sha256": entry.sha256}
+    order |= {"to": str(folder / entry.name), "partial": str(entry.partial(folder))}
+    for attempt in range(1, TRIES + 1):
+        try:
+            await downloader.get(order, lambda done: progress(Progress(entry.name, done, entry.size)))
+        except Damaged as error:
+            if attempt == TRIES:
+                raise Misconfigured(str(error)) from None
+            log.warning("%s It is fetched once more.", error)
+        else:
+            return
 
 
-def choose(origin: Hosted, entries: dict[str, _Entry]) -> tuple[_Entry, _Entry]:
-    """The model in the quantisation meant, and its projector: the same quantisation, else F16, else what there is."""
-    files = sorted(path for path in entries if path.lower().endswith(".gguf"))
+def choose(origin: Hosted, entries: Sequence[Entry]) -> tuple[list[Entry], Entry]:
+    """The model in the quantisation meant (all its parts), and its projector."""
+    by_path = {entry.path: entry for entry in entries}
+    files = sorted(path for path in by_path if path.lower().endswith(".gguf"))
     projectors = [path for path in files if "mmproj" in path.lower()]
-    models = [path for path in files if path not in projectors]
-    model = next((path for path in models if _is(path, origin.quant)), None)
+    models = [path for path in files if path not in projectors and "imatrix" not in path.lower()]
+    model = _named(models, origin.quant)
     if model is None:
-        there = ", ".join(path.rpartition("/")[2] for path in models) or "none"
+        there = ", ".join(path.rpartition("/")[2] for path in models[:20]) or "none"
         raise Misconfigured(f"{origin.repo} has no model file for '{origin.quant}'; its model files: {there}.")
     if not projectors:
         raise Misconfigured(f"{origin.repo} has no mmproj file, so its model can't see pictures. Choose another one.")
-    for quant in (origin.quant, "F16", "BF16"):
-        for path in projectors:
-            if _is(path, quant):
-                return entries[model], entries[path]
-    return entries[model], entries[projectors[0]]
+    wanted = [quant for quant in (origin.mmproj, origin.quant, "F16", "BF16", "Q8_0") if quant]
+    mmproj = next((path for quant in wanted if (path := _named(projectors, quant))), projectors[0])
+    return [by_path[path] for path in _parts(model, models, origin.repo)], by_path[mmproj]
 
 
-def _is(path: str, quant: str) -> bool:
-    """``…-Q8_0.gguf`` is Q8_0; ``…-BF16.gguf`` is not F16."""
-    stem = path.lower().removesuffix(".gguf")
-    return stem.endswith(("-" + quant.lower(), "." + quant.lower(), "_" + quant.lower()))
+def _named(paths: Sequence[str], quant: str) -> str | None:
+    """The one that ends in it, as nearly all do, else one that has it further ahead (moondream's)."""
+    stems = {path: _SHARD.sub("", path.rpartition("/")[2].lower().removesuffix(".gguf")) for path in paths}
+    word = re.escape(quant.lower())
+    for pattern in (rf"(^|[-._]){word}$", rf"(^|[-._]){word}(?=[-.]|_(?!xs|s|m|l|xl|xxs|\d))"):
+        found = next((path for path in paths if re.search(pattern, stems[path])), None)
+        if found:
+            return found
+    return None
 
 
-async def _fetch_file(http: httpx.AsyncClient, origin: Hosted, part: _Part, progress: Callable[[str], None]) -> None:
-    file = await asyncio.to_thread(part.partial.open, "ab")
-    try:
-        headers = {"Accept-Encoding": "identity"}
-        if file.tell():
-            headers["Range"] = f"bytes={file.tell()}-"
-        url = f"/{origin.repo}/resolve/main/{part.entry.path}"
-        async with http.stream("GET", url, headers=headers) as response:
-            if response.status_code != httpx.codes.REQUESTED_RANGE_NOT_SATISFIABLE:  # else it is whole already
-                _check(response, origin)
-                if response.status_code != httpx.codes.PARTIAL_CONTENT:
-                    await asyncio.to_thread(file.truncate, 0)
-                await _receive(response, file, part, progress)
-    finally:
-        await asyncio.to_thread(file.close)
-    await asyncio.to_thread(_accept, part, origin)
+def _parts(model: str, models: Sequence[str], repo: str) -> list[str]:
+    stem = model.removesuffix(".gguf")
+    shard = _SHARD.search(stem)
+    if shard is None:
+        return [model]
+    parts = [path for path in models if _SHARD.sub("", path.removesuffix(".gguf")) == _SHARD.sub("", stem)]
+    if len(parts) != int(shard[2]):
+        raise Misconfigured(f"{repo} has {len(parts)} of the {int(shard[2])} parts of {model}. Choose another one.")
+    return parts
 
 
-async def _receive(response: httpx.Response, file: BinaryIO, part: _Part, progress: Callable[[str], None]) -> None:
-    async for chunk in response.aiter_raw():
-        await asyncio.to_thread(file.write, chunk)
-        if part.entry.size:
-            progress(f"downloading {part.path.name}, {100 * file.tell() // part.entry.size} %")
+def _begin(plan: Plan, origin: Hosted, data_dir: Path) -> list[Entry]:
+    """What is missing, with room made sure of and what is of no use any more gone. Raises NoRoom."""
+    folder, path = folder_of(origin.repo, data_dir), plan_of(origin, data_dir)
+    known = {entry.name: entry.sha256 for entry in planned(folder)}
+    missing = [
+        entry
+        for entry in plan.files
+        if _size(folder / entry.name) != entry.size or known.get(entry.name) != entry.sha256
+    ]
+    _make_room(folder, sum(max(0, entry.size - _size(entry.partial(folder))) for entry in missing), origin)
+    for entry in missing:
+        for old in (folder / entry.name, *folder.glob(f"{literal(entry.name)}.*.part")):
+            if old != entry.partial(folder):
+                old.unlink(missing_ok=True)
+    plan.write(path)
+    return missing
 
 
-def _accept(part: _Part, origin: Hosted) -> None:
-    """Give the file its name, once it is what the repository says it is."""
-    with part.partial.open("rb") as file:
-        digest = hashlib.file_digest(file, "sha256").hexdigest()
-    size = part.partial.stat().st_size
-    wrong_sum = part.entry.lfs is not None and digest != part.entry.lfs.oid
-    if wrong_sum or (part.entry.size and size != part.entry.size):
-        if size >= part.entry.size:  # a shorter one goes on from here the next time
-            part.partial.unlink()
-        raise NotStarted(f"The download of {part.path.name} from {origin.repo} is incomplete or damaged.")
-    part.partial.rename(part.path)
+def planned(folder: Path) -> list[Entry]:
+    """Every file that some plan in the folder knows."""
+    plans = (Plan.read(path) for path in folder.glob("*.json"))
+    return [entry for plan in plans if plan for entry in plan.files]
+
+
+def literal(name: str) -> str:
+    return re.sub(r"([\[*?])", r"[\1]", name)
 
 
 def _make_room(folder: Path, needed: int, origin: Hosted) -> None:
-    folder.mkdir(parents=True, exist_ok=True)
-    free = shutil.disk_usage(folder).free
-    if free < needed:
-        raise NotStarted(f"{origin} needs {needed / 1e6:.0f} MB, and {folder} has {free / 1e6:.0f} MB free.")
+    free = free_bytes(folder)
+    if free < needed + MARGIN:
+        raise NoRoom(
+            f"{origin} needs {_text(needed)} more, and {_text(MARGIN)} are to stay free, but the disk of "
+            f"{folder} has {_text(free)} free. Make room there, choose a smaller model, or set data_dir to a "
+            "place on a larger disk."
+        )
 
 
-def _folder(origin: Hosted, data_dir: Path) -> Path:
-    return data_dir / "models" / origin.repo.replace("/", "--")
+def free_bytes(folder: Path) -> int:
+    return shutil.disk_usage(folder).free
 
 
-def _manifest(origin: Hosted, folder: Path) -> Path:
-    return folder / f"{origin.quant}.json"
+def _text(size: int) -> str:
+    return f"{size / 1e9:,.1f} GB" if size >= 1e9 else f"{size / 1e6:,.0f} MB"
+
+
+def _size(path: Path) -> int:
+    with suppress(OSError):
+        return path.stat().st_size
+    return 0

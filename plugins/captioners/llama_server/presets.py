@@ -8,6 +8,7 @@ stretched by us: fast, and as they were trained. Models with dynamic resolution 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -267,3 +268,31 @@ PRESETS = {
     )
 }
 DEFAULT = "smolvlm-500m"
+_HOSTED = re.compile(r"(?P<repo>[\w-][\w.-]*/[\w-][\w.-]*)(:(?P<quant>\w[\w.-]*))?")
+
+
+def hosted(text: str) -> Hosted:
+    """``owner/repo`` or ``owner/repo:quantisation``. Raises ValueError."""
+    found = _HOSTED.fullmatch(text)
+    if found is None:
+        raise ValueError(
+            "write owner/repo or owner/repo:quantisation, such as ggml-org/SmolVLM-500M-Instruct-GGUF:Q8_0"
+        )
+    repo, quant = found["repo"], found["quant"]
+    for preset in PRESETS.values():
+        known = preset.origin
+        if isinstance(known, Hosted) and known.repo.lower() == repo.lower() and quant in (None, known.quant):
+            return known
+    return Hosted(repo, quant or "Q8_0")
+
+
+def preset_for(origin: Hosted) -> Model | None:
+    """The preset that is this model, else one of another quantisation or from another owner: it sees alike."""
+    presets = [(model, model.origin) for model in PRESETS.values()]
+    same = [model for model, known in presets if known == origin]
+    alike = [model for model, known in presets if isinstance(known, Hosted) and _title(known) == _title(origin)]
+    return next(iter(same + alike), None)
+
+
+def _title(origin: Hosted) -> str:
+    return origin.repo.rpartition("/")[2].lower().removesuffix("-gguf")
