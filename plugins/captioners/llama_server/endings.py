@@ -146,11 +146,12 @@ _SIGNS: tuple[tuple[Kind, str, str], ...] = (
         (
             r"model is corrupted or incomplete|invalid magic|failed to read (magic|header|key-value|tensor)|"
             r"number of tensors is|failed to seek|wrong number of tensors|missing tensor|tensor '.*' not found|"
-            r"key not found in model|unexpectedly reached end of file|exceeds maximum|has wrong shape|invalid (tensor|ggml type)|read error: "
+            r"key not found in model|unexpectedly reached end of file|exceeds maximum|has wrong shape|"
+            r"invalid (tensor|ggml type)|read error: "
         ),
         (
-            "can't read its model: a GGUF file is broken or cut short. Download it anew; a preset's with 'camscribe model "
-            "rm' and 'pull'."
+            "can't read its model: a GGUF file is broken or cut short. Download it anew; a preset's with 'camscribe "
+            "model rm' and 'pull'."
         ),
     ),
     (
