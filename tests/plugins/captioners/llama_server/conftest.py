@@ -16,6 +16,7 @@ from agent.plugin import CaptionRequest, Context
 from plugins.captioners.llama_server import LlamaServer, LlamaServerConfig
 from plugins.captioners.llama_server.engine import Pace
 from tests.fakes.engine.both import ENGINES, RealEngine, real_engine
+from tests.fakes.engine.waiting import until
 from tests.fakes.scenes import as_sent, known_scenes
 
 Describes = Callable[..., Awaitable[None]]
@@ -89,6 +90,7 @@ def describes(request_: Callable[..., CaptionRequest]) -> Describes:
     """Waits until the engine is ready, then holds its captions of known scenes against the truth."""
 
     async def check(engine: LlamaServer, scenes: int = 1, within: float = 30) -> None:
+        await until(lambda: engine.state == "ready", within)  # ready() would not wait for one that failed often
         await engine.ready(within)
         for truth, jpeg in _known(scenes, engine.view().size):
             assert (await engine.caption(request_(jpeg, timeout=30))).text == truth

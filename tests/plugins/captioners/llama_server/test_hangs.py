@@ -14,7 +14,8 @@ import pytest
 from agent.plugin import CaptionRequest, CaptionUnavailable, Failure
 from plugins.captioners.llama_server import LlamaServer
 from plugins.captioners.llama_server.client import HEALTH_WITHIN
-from plugins.captioners.llama_server.engine import Engine, State
+from plugins.captioners.llama_server.engine import State
+from plugins.captioners.llama_server.launch import Watch
 from tests.fakes.engine.both import RealEngine
 from tests.fakes.engine.processes import busy, guard_of, loading_engine, processor_time
 from tests.fakes.engine.waiting import gone, until
@@ -24,7 +25,7 @@ from tests.fakes.slow_model import slow_model
 from tests.fakes.tiny_model import MMPROJ
 from tests.plugins.captioners.llama_server.conftest import QUICK, Describes, Running
 
-NOTICED = QUICK.check_every + Engine.MISSED_CHECKS * (HEALTH_WITHIN + 0.1)
+NOTICED = QUICK.check_every + Watch.MISSED_CHECKS * (HEALTH_WITHIN + 0.1)
 """Seconds from the standstill to its being known."""
 ENDED = QUICK.grace
 """Seconds more to the end of a process that heeds no TERM."""
