@@ -4,13 +4,28 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
+from collections.abc import Sequence
+from pathlib import Path
 
-from agent.plugin import Caption, Captioner, CaptionRequest, CaptionUnavailable, Context, Detail, Failure, ModelView
+from agent.plugin import (
+    Caption,
+    Captioner,
+    CaptionRequest,
+    CaptionUnavailable,
+    Context,
+    Detail,
+    Failure,
+    Models,
+    ModelView,
+    Progress,
+)
 from plugins.captioners.answering import caption_and_answers
-from plugins.captioners.llama_server import binary, command, endpoint, hub
-from plugins.captioners.llama_server.client import EngineLost
+from plugins.captioners.llama_server import binary, command, describe, endpoint, hub
+from plugins.captioners.llama_server.client import Client, EngineLost
 from plugins.captioners.llama_server.config import LlamaServerConfig
 from plugins.captioners.llama_server.engine import Engine, Launch, Pace
+from plugins.captioners.llama_server.models import LlamaModels
 from plugins.captioners.llama_server.presets import Files
 
 
@@ -20,8 +35,15 @@ class LlamaServer(Captioner[LlamaServerConfig]):
     def __init__(self, config: LlamaServerConfig, context: Context, pace: Pace | None = None) -> None:
         super().__init__(config, context)
         self.slots = config.parallel
-        pace = pace or dataclasses.replace(Pace(), start_timeout=config.start_timeout)
-        self.engine = Engine(self._prepare, pace, context.log)
+        self._minded: set[str] = set()
+        pace = pace or dataclasses.replace(
+            Pace(), start_timeout=config.start_timeout, sleep_after=config.sleep_when_idle
+        )
+        self.engine = Engine(self._prepare, pace, context.log, self._watched)
+
+    @classmethod
+    def models(cls, data_dir: Path, log: logging.Logger) -> Models:
+        return LlamaModels(data_dir, log)
 
     def view(self, detail: Detail = Detail.MEDIUM) -> ModelView:
         return self.config.choice.view
@@ -35,6 +57,14 @@ class LlamaServer(Captioner[LlamaServerConfig]):
         """``ready``, ``starting``, ``failed: …`` and so on."""
         return str(self.engine)
 
+    @property
+    def said(self) -> Sequence[str]:
+        return self.engine.said
+
+    @property
+    def processes(self) -> Sequence[int]:
+        return self.engine.processes
+
     async def run(self) -> None:
         await self.engine.run()
 
@@ -46,13 +76,21 @@ class LlamaServer(Captioner[LlamaServerConfig]):
         engine = await self._engine()
         files = await asyncio.to_thread(hub.on_disk, self.config.choice.origin, self.context.data_dir)
         where = "on disk" if files else "to be downloaded at the first start"
-        return f"{self.model} ({where}), served by {engine}"
+        how = describe.device(engine, self.config)
+        threads = command.threads(self.config)
+        return f"{self.model} ({where}), served by {engine} {how}, threads: {threads}{await self._port()}"
+
+    async def _port(self) -> str:
+        if not self.config.port:
+            return ""
+        taken = await endpoint.on_tcp(self.config.host, self.config.port).answers()
+        return f"; port {self.config.port} is {'in use (by camscribe itself, if it runs)' if taken else 'free'}"
 
     async def caption(self, request: CaptionRequest) -> Caption:
-        client = self.engine.client
-        if client is None:
-            raise self.engine.unavailable()
+        async with self.engine.asking(request.timeout) as client:
+            return await self._caption(client, request)
 
+    async def _caption(self, client: Client, request: CaptionRequest) -> Caption:
         async def ask(text: str, max_tokens: int) -> Caption:
             try:
                 caption = await client.ask(
@@ -74,6 +112,7 @@ class LlamaServer(Captioner[LlamaServerConfig]):
         config, folder = self.config, self.context.runtime_dir
         place = await asyncio.to_thread(self._place)
         engine = await self._engine()
+        self._mind(engine)
         files = await self._files()
         await endpoint.make_way(place, folder)
         return Launch(
@@ -82,7 +121,25 @@ class LlamaServer(Captioner[LlamaServerConfig]):
             env={**command.environment(config), **engine.libraries},
             endpoint=place,
             key=config.api_key.get_secret_value() if config.api_key else None,
+            about=await asyncio.to_thread(describe.set_up, engine, config, files),
         )
+
+    def _mind(self, engine: binary.Found) -> None:
+        """Say once what this engine can't do for this model."""
+        if describe.lacks_budget(engine, self.config) and str(engine) not in self._minded:
+            self._minded.add(str(engine))
+            self.log.info(
+                "%s has no option %s: pictures are sent in the size the model wants, and a model that cuts them up "
+                "takes longer. A newer llama-server knows it.",
+                engine,
+                describe.BUDGET,
+            )
+
+    def _watched(self) -> list[Path]:
+        """What a start that failed may have failed for."""
+        files = hub.on_disk(self.config.choice.origin, self.context.data_dir)
+        engine = self.config.binary or binary.on_this_machine()
+        return [path for path in (engine, *(dataclasses.astuple(files) if files else ())) if path]
 
     async def _engine(self) -> binary.Found:
         return await binary.find(self.config.binary, self.log, self.context.runtime_dir / "lib")
@@ -96,4 +153,8 @@ class LlamaServer(Captioner[LlamaServerConfig]):
         origin = self.config.choice.origin
         if isinstance(origin, Files):
             return origin
-        return await hub.fetch(origin, self.context.data_dir, self.log, self.engine.progress)
+        return await hub.fetch(origin, self.context.data_dir, self.log, self._downloading)
+
+    def _downloading(self, progress: Progress) -> None:
+        part = f"downloading {progress.file}, {100 * progress.done // progress.total} %" if progress.total else ""
+        self.engine.progress(part or progress.file)

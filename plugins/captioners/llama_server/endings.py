@@ -125,7 +125,7 @@ _SIGNS: tuple[tuple[Kind, str, str], ...] = (
     ),
     (
         Kind.MISSING,
-        r"failed to open GGUF file '.*' \(No such file|Does this file exist\?|No such file or directory",
+        r"No such file or directory",
         "can't find a file of its model. Put it back, or name another one.",
     ),
     (
@@ -145,8 +145,8 @@ _SIGNS: tuple[tuple[Kind, str, str], ...] = (
         Kind.CORRUPT,
         (
             r"model is corrupted or incomplete|invalid magic|failed to read (magic|header|key-value|tensor)|"
-            r"number of tensors is|failed to seek|wrong number of tensors|missing tensor|tensor '.*' not found|"
-            r"key not found in model|unexpectedly reached end of file|exceeds maximum|has wrong shape|"
+            r"Does this file exist\?|number of tensors is|failed to seek|wrong number of tensors|missing tensor|"
+            r"tensor '.*' not found|key not found in model|unexpectedly reached end of file|exceeds maximum|has wrong shape|"
             r"invalid (tensor|ggml type)|read error: "
         ),
         (
