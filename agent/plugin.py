@@ -251,6 +251,10 @@ class Models(ABC):
     async def known(self) -> list[ModelInfo]:
         """Every model the plugin has a name for, and others that are on disk. Asks nobody over the network."""
 
+    def asked_for(self, config: Any) -> str | None:  # noqa: ARG002 (for those whose config names one)
+        """Which of ``known()`` a captioner with this config of the plugin's uses; its files, where they are others."""
+        return None
+
     @abstractmethod
     async def pull(self, name: str, progress: Callable[[Progress], None]) -> Path:
         """Download it, or what is missing of it; where it is then. ``progress`` is called on the event loop's thread.
