@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from difflib import get_close_matches
 from pathlib import Path
+from typing import Any
 
 from agent.plugin import (
     CaptionUnavailable,
@@ -17,7 +18,6 @@ from agent.plugin import (
     Misconfigured,
     ModelInfo,
     Models,
-    PluginConfig,
     Progress,
 )
 from plugins.captioners.llama_server import hub
@@ -40,7 +40,7 @@ class LlamaModels(Models):
     async def known(self) -> list[ModelInfo]:
         return await asyncio.to_thread(self._known)
 
-    def asked_for(self, config: PluginConfig) -> str | None:
+    def asked_for(self, config: Any) -> str | None:
         assert isinstance(config, LlamaServerConfig)
         origin = config.choice.origin
         if isinstance(origin, Hosted):
