@@ -19,14 +19,16 @@ from agent.plugin import (
     Models,
     ModelView,
     Progress,
+    Wire,
 )
 from plugins.captioners.answering import caption_and_answers
 from plugins.captioners.llama_server import binary, command, describe, endpoint, hub
-from plugins.captioners.llama_server.client import Client, EngineLost
+from plugins.captioners.llama_server.client import Client, EngineLost, body_of, encoded
 from plugins.captioners.llama_server.config import LlamaServerConfig
 from plugins.captioners.llama_server.engine import Engine, Launch, Pace
 from plugins.captioners.llama_server.models import LlamaModels
 from plugins.captioners.llama_server.presets import Files
+from plugins.captioners.llama_server.slots import Slot, Slots
 
 
 class LlamaServer(Captioner[LlamaServerConfig]):
@@ -35,6 +37,7 @@ class LlamaServer(Captioner[LlamaServerConfig]):
     def __init__(self, config: LlamaServerConfig, context: Context, pace: Pace | None = None) -> None:
         super().__init__(config, context)
         self.slots = config.parallel
+        self._slots = Slots(config.parallel)
         self._minded: set[str] = set()
         pace = pace or dataclasses.replace(
             Pace(), start_timeout=config.start_timeout, sleep_after=config.sleep_when_idle
@@ -46,7 +49,7 @@ class LlamaServer(Captioner[LlamaServerConfig]):
         return LlamaModels(data_dir, log)
 
     def view(self, detail: Detail = Detail.MEDIUM) -> ModelView:
-        return self.config.choice.view
+        return self.config.choice.seen_at(detail)
 
     @property
     def model(self) -> str:
@@ -87,15 +90,27 @@ class LlamaServer(Captioner[LlamaServerConfig]):
         return f"; port {self.config.port} is {'in use (by camscribe itself, if it runs)' if taken else 'free'}"
 
     async def caption(self, request: CaptionRequest) -> Caption:
-        async with self.engine.asking(request.timeout) as client:
-            return await self._caption(client, request)
+        async with (
+            self._slots.lent(request.picture, request.timeout) as slot,
+            self.engine.asking(request.timeout) as client,
+        ):
+            return await self._caption(client, slot, request)
 
-    async def _caption(self, client: Client, request: CaptionRequest) -> Caption:
+    def wire(self, request: CaptionRequest) -> Wire | None:
+        client = self.engine.client
+        if client is None:
+            return None
+        body = body_of(encoded(request.picture), request.prompt, request.max_tokens, self.config.temperature, slot=0)
+        return client.wire(body)
+
+    async def _caption(self, client: Client, slot: Slot, request: CaptionRequest) -> Caption:
+        picture = encoded(request.picture)
+
         async def ask(text: str, max_tokens: int) -> Caption:
+            body = body_of(picture, text, max_tokens, self.config.temperature, slot.id)
+            slot.asked = True
             try:
-                caption = await client.ask(
-                    request.picture, text, max_tokens, self.config.temperature, self.model, request.timeout
-                )
+                caption = await client.complete(body, self.model, request.timeout)
             except EngineLost:
                 self.engine.lost()
                 raise
@@ -103,6 +118,7 @@ class LlamaServer(Captioner[LlamaServerConfig]):
                 if error.kind is Failure.ENGINE_TIMEOUT:
                     self.engine.overran()
                 raise
+            slot.asked = False
             self.engine.answered()
             return caption
 

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import base64
 import json
 from types import TracebackType
 from typing import Self
 
 import httpx
 
-from agent.plugin import Caption, CaptionUnavailable, Failure
+from agent.plugin import Caption, CaptionUnavailable, Failure, Wire
 from plugins.captioners import chat
 from plugins.captioners.llama_server.endpoint import Endpoint
 
@@ -20,7 +21,8 @@ class Client:
     """One engine's API, while that engine lives."""
 
     def __init__(self, endpoint: Endpoint, key: str | None = None) -> None:
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        self._endpoint = endpoint
+        self._headers = headers = {"Authorization": f"Bearer {key}"} if key else {}
         # Each call has a deadline of its own, over the whole of it; a proxy has no business between us and the engine.
         timeout = httpx.Timeout(None)
         self._http = httpx.AsyncClient(
@@ -65,7 +67,10 @@ class Client:
         self, picture: bytes, text: str, max_tokens: int, temperature: float, model: str, timeout: float
     ) -> Caption:
         """Raises CaptionUnavailable, and EngineLost where the connection broke."""
-        body = body_of(picture, text, max_tokens, temperature)
+        return await self.complete(body_of(encoded(picture), text, max_tokens, temperature), model, timeout)
+
+    async def complete(self, body: bytes, model: str, timeout: float) -> Caption:
+        """``body`` is of ``body_of``. Raises as ``ask`` does."""
         try:
             async with asyncio.timeout(timeout):
                 status, answer = await self._send("POST", chat.PATH, body)
@@ -84,6 +89,10 @@ class Client:
             raise _refusal(status, answer)
         return chat.read(answer, model)
 
+    def wire(self, body: bytes) -> Wire:
+        headers = {**self._headers, "Content-Type": "application/json"}
+        return Wire(f"{self._endpoint.url}{chat.PATH}", body, headers, self._endpoint.socket)
+
     async def _send(self, method: str, path: str, body: bytes | None = None) -> tuple[int, bytes]:
         headers = {"Content-Type": "application/json"} if body else None
         async with self._http.stream(method, path, content=body, headers=headers) as response:
@@ -97,8 +106,16 @@ class EngineLost(CaptionUnavailable):
         super().__init__(Failure.ENGINE, reason)
 
 
-def body_of(picture: bytes, text: str, max_tokens: int, temperature: float) -> bytes:
-    return json.dumps(chat.question(picture, text, max_tokens, temperature) | {"cache_prompt": True}).encode()
+def encoded(picture: bytes) -> bytes:
+    """A picture as ``body_of`` takes it: done once, however much is asked about it."""
+    return base64.b64encode(picture)
+
+
+def body_of(picture: bytes, text: str, max_tokens: int, temperature: float, slot: int = -1) -> bytes:
+    """The request, for any slot or for one: what that holds of the same picture already is not computed again."""
+    question = chat.question(b"", text, max_tokens, temperature) | {"id_slot": slot, "cache_prompt": True}
+    before, mark, after = json.dumps(question).encode().partition(b";base64,")
+    return b"".join((before, mark, picture, after))
 
 
 def _refusal(status: int, body: bytes) -> CaptionUnavailable:

@@ -12,7 +12,7 @@ import re
 from dataclasses import dataclass
 from pathlib import Path
 
-from agent.plugin import Geometry, ModelView
+from agent.plugin import Detail, Geometry, ModelView
 
 TINY = Path(__file__).parent / "tiny"
 
@@ -67,11 +67,19 @@ class Model:
     view: ModelView
     image_tokens: int | None
     """The most tokens a picture may take (``--image-max-tokens``); None: the engine's own way."""
+    low: int | None = None
+    """The view's size at ``detail: low``. None: as at medium, which then is the least the model takes."""
+    high: int | None = None
+    """The same for ``detail: high``. None: it can't see more."""
     context: int = 2048
     threads: int | None = None
     """Where more would only wait for each other."""
     facts: Facts | None = None
     """None where nobody but its owner knows it."""
+
+    def seen_at(self, detail: Detail) -> ModelView:
+        size = {Detail.LOW: self.low, Detail.HIGH: self.high}.get(detail)
+        return ModelView(self.view.geometry, size or self.view.size)
 
 
 def _smol(name: str, origin: Hosted, image: int, tokens: int, facts: Facts) -> Model:

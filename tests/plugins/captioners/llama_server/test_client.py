@@ -10,7 +10,7 @@ from typing import Any
 import pytest
 
 from agent.plugin import CaptionRequest, CaptionUnavailable, Failure
-from plugins.captioners.llama_server.client import clean
+from plugins.captioners.chat import clean
 from tests.fakes.engine.stand_in import ANSWER, Behaviour, misbehave, questions, stand_in
 from tests.plugins.captioners.llama_server.conftest import Running
 
