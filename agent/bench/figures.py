@@ -49,9 +49,12 @@ def failures(row: Row) -> str:
 
 
 def engine(row: Row) -> str:
-    threads = f", {row.engine.threads} thread{'s' * (row.engine.threads > 1)}" if row.engine.threads else ""
-    build = f"; build {row.engine.build}" if row.engine.build and row.engine.build not in row.engine.about else ""
-    return f"{row.engine.about}{build}{threads}"
+    """What it says of itself, and what else is known."""
+    about, build, threads = row.engine.about, row.engine.build, row.engine.threads
+    more = [f"build {build}"] if build and build not in about else []
+    if threads and "thread" not in about:
+        more.append(f"{threads} thread{'s' * (threads > 1)}")
+    return "; ".join([about, *more])
 
 
 def lines(row: Row) -> list[tuple[str, str]]:

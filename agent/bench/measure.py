@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.app import first_of
-from agent.bench.pictures import both_ways
+from agent.bench.pictures import in_turns
 from agent.bench.pipeline import Asked, Pipeline, pipeline
 from agent.bench.results import Engine, Look, Row
 from agent.config import CaptionerSettings, Config
@@ -63,7 +63,7 @@ async def _measured(
     for picture in row[-WARM_UP:]:
         await made.look(-1, pictures[picture])
     looks: list[Look] = []
-    for number, picture, way in both_ways(row):
+    for number, picture, way in in_turns(row, bare=None not in wires):
         wire = wires[picture]
         if way == "agent":
             looks.append(await made.look(number, pictures[picture]))

@@ -76,10 +76,11 @@ def line_up(count: int, there: int) -> list[int]:
     return row
 
 
-def both_ways(row: Sequence[int]) -> list[tuple[int, int, str]]:
-    """(look, picture, way): every look both ways, in turns, so that neither way has the better half of the time.
-
-    First straight to the engine, then through camscribe, and so on; and once more the other way round.
+def in_turns(row: Sequence[int], *, bare: bool) -> list[tuple[int, int, str]]:
+    """(look, picture, way). With ``bare`` every look goes both ways, so that neither way has the better half of the
+    time: first straight to the engine, the next through camscribe, and so on; then once more the other way round.
     """
+    if not bare:
+        return [(look, picture, "agent") for look, picture in enumerate(row)]
     ways = ("bare", "agent")
     return [(look, picture, ways[(look + turn) % 2]) for turn in (0, 1) for look, picture in enumerate(row)]

@@ -87,13 +87,15 @@ class Pipeline:
             latency_ms=observation.latency_ms,
         )
 
-    def wire(self, pixels: Pixels, prompt: str | None = None) -> Wire | None:
+    def wire(self, pixels: Pixels) -> Wire | None:
         """The same question as it goes to the engine, its picture made ready. Blocks."""
+        view = self.captioner.view(self.camera.settings.detail)
+        return self.as_it_is(picture.sent(picture.prepare(pixels), view).jpeg)
+
+    def as_it_is(self, jpeg: bytes) -> Wire | None:
+        """The question about a picture that is in no way made ready."""
         settings = self.camera.settings
-        sent = picture.sent(picture.prepare(pixels), self.captioner.view(settings.detail))
-        return self.captioner.wire(
-            CaptionRequest(CAMERA, sent.jpeg, prompt or settings.prompt, settings.max_tokens, settings.timeout)
-        )
+        return self.captioner.wire(CaptionRequest(CAMERA, jpeg, settings.prompt, settings.max_tokens, settings.timeout))
 
     async def bare(self, number: int, wire: Wire) -> Look:
         """Without camscribe: only the engine's own time."""
@@ -125,7 +127,7 @@ class Pipeline:
         except (OSError, http.client.HTTPException):
             return None
         told = reply.at("build_info")
-        return told[:100] if isinstance(told, str) else None
+        return told[:100] if isinstance(told, str) and "unknown" not in told else None
 
     @property
     def memory(self) -> Memory:

@@ -62,7 +62,8 @@ class BareClient:
 
     def post(self, wire: Wire) -> Reply:
         """Raises OSError, http.client.HTTPException."""
-        return self._send("POST", wire, urlsplit(wire.url).path, wire.body)
+        url = urlsplit(wire.url)
+        return self._send("POST", wire, f"{url.path}?{url.query}" if url.query else url.path, wire.body)
 
     def get(self, wire: Wire, path: str) -> Reply:
         """Something else from the engine that the wire leads to."""

@@ -5,15 +5,12 @@ from __future__ import annotations
 import os
 import platform
 import re
-import shutil
-import subprocess
 from datetime import UTC, datetime
 from importlib.metadata import version
-from pathlib import Path
 
 import psutil
 
-from benchmarks.ingest.server import ROOT
+from agent.bench.machine import commit, output, processor
 
 
 def facts(command: str) -> dict[str, str | int]:
@@ -40,26 +37,6 @@ def sentence(told: dict[str, str | int]) -> str:
     )
 
 
-def processor() -> str:
-    try:
-        found = re.search(r"model name\s*:\s*(.+)", Path("/proc/cpuinfo").read_text())
-    except OSError:
-        found = None
-    return found[1].strip() if found else _output("sysctl", "-n", "machdep.cpu.brand_string") or platform.processor()
-
-
 def ffmpeg() -> str:
-    found = re.match(r"ffmpeg version (\d[\d.]*)", _output("ffmpeg", "-version"))
+    found = re.match(r"ffmpeg version (\d[\d.]*)", output("ffmpeg", "-version"))
     return found[1] if found else "missing"
-
-
-def commit() -> str:
-    head = _output("git", "-c", "safe.directory=*", "rev-parse", "--short", "HEAD")
-    changed = _output("git", "-c", "safe.directory=*", "status", "--porcelain", "--", "agent", "plugins", "benchmarks")
-    return (head or "unknown") + (" with changes" if changed else "")
-
-
-def _output(*command: str) -> str:
-    if shutil.which(command[0]) is None:
-        return ""
-    return subprocess.run(command, check=False, capture_output=True, text=True, cwd=ROOT, timeout=20).stdout.strip()

@@ -148,9 +148,9 @@ def _list(lines: Sequence[str]) -> list[str]:
     return [*(f"- {line.replace('*', '&ast;', 1) if line[0] == '*' else line}" for line in lines), *[""] * bool(lines)]
 
 
-def between(page: str, name: str) -> tuple[str, str, str]:
-    """The page before, in and behind the part that the benchmark writes."""
-    begin, end = f"<!-- {name}: written by make bench-ingest -->\n", f"\n<!-- {name}: end -->"
+def between(page: str, name: str, target: str = "bench-ingest") -> tuple[str, str, str]:
+    """The page before, in and behind the part that the benchmark (its make target) writes."""
+    begin, end = f"<!-- {name}: written by make {target} -->\n", f"\n<!-- {name}: end -->"
     before, found, rest = page.partition(begin)
     part, closed, behind = rest.partition(end)
     if not found or not closed:
@@ -158,9 +158,9 @@ def between(page: str, name: str) -> tuple[str, str, str]:
     return before + begin, part, end + behind
 
 
-def write(path: Path, parts: dict[str, str]) -> None:
+def write(path: Path, parts: dict[str, str], target: str = "bench-ingest") -> None:
     page = path.read_text()
     for name, part in parts.items():
-        before, _, behind = between(page, name)
+        before, _, behind = between(page, name, target)
         page = before + part + behind
     path.write_text(page)

@@ -1,0 +1,75 @@
+"""What camscribe promises about captioning, and whether the numbers keep it."""
+
+from __future__ import annotations
+
+from statistics import median
+
+from benchmarks.captioning.results import Results
+from benchmarks.ingest.promises import Verdict
+
+SAME_FILES = 6.0
+"""Times as fast as the plan's command line."""
+FAST_TYPE = 8.0
+OVERHEAD_PERCENT = 3.0
+"""Of the bare engine's time, on a model of SmolVLM-500M's size."""
+TINY_OVERHEAD_MS = 15.0
+QUESTIONS = 1.3
+"""Times one question, for five."""
+POINTS = 2.0
+"""Fewer exact captions in a hundred."""
+
+
+def verdicts(results: Results) -> list[Verdict]:
+    told = []
+    why = results.disturbed("rivals")
+    for name, limit in (("same", SAME_FILES), ("fast", FAST_TYPE)):
+        ratio = results.faster(name)
+        if ratio is not None:
+            what = f"times as fast as the plan's command line, {_files(name)}"
+            told.append(Verdict(what, ratio, limit, "x", at_least=True, disturbed=why))
+    overheads = [share for rival in results.rivals.values() for share in rival.overheads]
+    if overheads:
+        what = "camscribe's own share over the bare engine, SmolVLM-500M's size"
+        told.append(Verdict(what, 100 * median(overheads), OVERHEAD_PERCENT, " %", disturbed=why))
+    if results.tiny_overhead_ms is not None:
+        what = (
+            f"camscribe's own time over the bare engine, the same {results.tiny_looks} requests of the tiny model, p50"
+        )
+        disturbed = results.disturbed("tiny")
+        told.append(Verdict(what, results.tiny_overhead_ms, TINY_OVERHEAD_MS, " ms", disturbed=disturbed))
+    for name, questions in results.questions.items():
+        what = f"five questions over one, {name}"
+        disturbed = results.disturbed(f"questions {name}")
+        told.append(Verdict(what, questions.ratio, QUESTIONS, "x", disturbed=disturbed))
+    told += [
+        Verdict(f"points lost by the fast path of {one.scenes} scenes, {one.engine}", one.slow - one.fast, POINTS, "")
+        for one in results.accuracy
+    ]
+    return told
+
+
+def remarks(results: Results) -> list[str]:
+    """What is said and not promised."""
+    told = []
+    for name in ("wheel_same", "wheel_fast"):
+        ratio = results.faster(name)
+        if ratio is not None:
+            told.append(f"{results.rivals[name].title}: {ratio:.1f}x as fast as the plan's command line")
+    torch, fast = results.rivals.get("transformers"), results.rivals.get("fast")
+    if torch is not None and fast is not None:
+        told.append(_against_transformers(median(fast.against(torch))))
+    return told
+
+
+def _against_transformers(ratio: float) -> str:
+    """``ratio``: Transformers' time over ours."""
+    if ratio >= 1:
+        return f"Transformers in its best setting is not ahead: it takes {ratio:.2f}x the time of llama-server's fast mmproj"
+    return (
+        f"Transformers in its best setting is ahead: it takes {ratio:.2f}x the time of llama-server's fast mmproj. It "
+        "sends a picture of one tile once, llama.cpp twice (the tile, then the overview)"
+    )
+
+
+def _files(name: str) -> str:
+    return "same files" if name == "same" else "mmproj in the type this processor is fast at"
