@@ -98,7 +98,7 @@ _SIGNS: tuple[tuple[Kind, str, str], ...] = (
         (
             r"std::bad_alloc|insufficient memory|failed to allocate|unable to allocate|"
             r"(?i:out of memory)|[Cc]annot allocate memory|Resource temporarily unavailable|\bMemoryError\b|"
-            r"ErrorOutOfDeviceMemory"
+            r"ErrorOutOfDeviceMemory|mem_buffer != NULL|backtrace: mmap: 12"
         ),
         (
             "ran out of memory. End other programs, choose a smaller model or quantisation, or lower 'context' and "
@@ -146,8 +146,8 @@ _SIGNS: tuple[tuple[Kind, str, str], ...] = (
         (
             r"model is corrupted or incomplete|invalid magic|failed to read (magic|header|key-value|tensor)|"
             r"Does this file exist\?|number of tensors is|failed to seek|wrong number of tensors|missing tensor|"
-            r"tensor '.*' not found|key not found in model|unexpectedly reached end of file|exceeds maximum|has wrong shape|"
-            r"invalid (tensor|ggml type)|read error: "
+            r"tensor '.*' not found|key not found in model|unexpectedly reached end of file|exceeds maximum|"
+            r"has wrong shape|invalid (tensor|ggml type)|read error: "
         ),
         (
             "can't read its model: a GGUF file is broken or cut short. Download it anew; a preset's with 'camscribe "
