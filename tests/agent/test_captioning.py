@@ -1,0 +1,156 @@
+"""Captioners beside each other: never more at once than one has slots, fallbacks too, and what a switch moves."""
+
+from __future__ import annotations
+
+import asyncio
+from contextlib import AsyncExitStack, asynccontextmanager
+
+import pytest
+
+from agent.camera import Camera
+from agent.errors import CaptionUnavailable, Failure
+from agent.values import Caption, CaptionRequest, Detail, Geometry, ModelView
+from tests.fakes.looking import Desk, NoConfig, ScriptedCaptioner, desk
+from tests.fakes.waiting import eventually
+
+
+class Counting(ScriptedCaptioner):
+    """Knows how many it was asked at once."""
+
+    now = most = 0
+
+    async def caption(self, request: CaptionRequest) -> Caption:
+        self.now += 1
+        self.most = max(self.most, self.now)
+        try:
+            return await super().caption(request)
+        finally:
+            self.now -= 1
+
+
+def down(_request):
+    raise CaptionUnavailable(Failure.ENGINE, "It is down.")
+
+
+def counting(house: Desk, name: str, slots: int) -> Counting:
+    captioner = Counting(NoConfig(), house.context)
+    captioner.say, captioner.slots = lambda request: f"{name} on {request.camera}", slots
+    house.start(name, captioner)
+    return captioner
+
+
+@asynccontextmanager
+async def running(*cameras: Camera):
+    tasks = [asyncio.create_task(camera.run()) for camera in cameras]
+    try:
+        yield
+    finally:
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
+
+
+@pytest.mark.parametrize("slots", [1, 2])
+async def test_a_fallback_is_never_asked_more_at_once_than_it_has_slots(tmp_path, slots):
+    async with desk(tmp_path) as house, AsyncExitStack() as stack:
+        first = counting(house, "first", 4)
+        spare = counting(house, "spare", slots)
+        first.say = down
+        cameras = [house.camera(id=f"c{number}", captioner=["first", "spare"]) for number in range(6)]
+        await stack.enter_async_context(running(*cameras))
+        spare.gate.clear()
+        for camera in cameras:
+            camera.due()
+        asked = cameras[5].ask("manual", "And now?")
+        await eventually(lambda: spare.now == slots and len(house.queue) == 7 - slots, 10)
+        assert len(first.requests) == 7
+        spare.gate.set()
+        assert (await asyncio.wait_for(asked, 10)).caption == "spare on c5"
+        await eventually(lambda: len(spare.requests) == 7, 10)
+        assert (first.most <= 4, spare.most) == (True, slots)
+        assert [request.prompt for request in spare.requests].index("And now?") <= slots, "what is asked for goes first"
+
+
+async def test_where_all_fail_each_reason_is_told(tmp_path):
+    async with desk(tmp_path) as house:
+        camera = house.camera(captioner=["default", "spare"])
+
+        def busy(_request):
+            raise CaptionUnavailable(Failure.REFUSED, "The day's budget is used up.")
+
+        house.captioner.say = down
+        house.spare(busy)
+        async with running(camera):
+            observation = await asyncio.wait_for(camera.ask("manual"), 10)
+    assert observation.error.message == "default: It is down. spare: The day's budget is used up."
+    assert observation.error.kind is Failure.REFUSED
+    assert observation.picture is not None
+
+
+async def test_a_slow_first_captioner_does_not_keep_a_camera_from_its_fallback_for_ever(tmp_path):
+    """There is always a fresher frame by the time the first has failed: that one goes to the fallback then."""
+    async with desk(tmp_path) as house:
+        camera = house.camera(captioner=["default", "spare"])
+        spare = house.spare(lambda _request: "A dog.")
+        house.captioner.gate.clear()
+        house.captioner.say = down
+        async with running(camera):
+            camera.due()
+            await eventually(lambda: house.captioner.requests, 10)
+            camera.due()
+            await eventually(lambda: len(house.queue) == 1, 10)
+            house.captioner.gate.set()
+            await eventually(lambda: spare.requests, 10)
+            await eventually(lambda: house.counters.value("observations_total") == 1, 10)
+    assert len(house.captioner.requests) == 1
+    assert house.counters.value("frames_dropped_total", reason="overtaken", camera="door") == 1
+    assert house.counters.value("captions_total", camera="door", captioner="spare") == 1
+
+
+async def test_a_captioner_that_leaves_ends_what_it_is_busy_with_and_takes_nothing_more(tmp_path):
+    async with desk(tmp_path) as house:
+        camera = house.camera(captioner="leaving")
+        captioner = Counting(NoConfig(), house.context)
+        captioner.say, captioner.slots = lambda _request: "A cat.", 2
+        captioning = house.start("leaving", captioner)
+        slots = house._tasks[-2:]
+        async with running(camera):
+            captioner.gate.clear()
+            busy = camera.ask("manual", "One?")
+            await eventually(lambda: captioner.now == 1, 10)
+            captioning.leave(slots)
+            later = camera.ask("manual", "Two?")
+            await eventually(lambda: len(house.queue) == 1, 10)
+            captioner.gate.set()
+            assert (await asyncio.wait_for(busy, 10)).caption == "A cat."
+            await asyncio.wait_for(asyncio.wait(slots), 10)
+            assert len(house.queue) == 1
+            house.queue.move("door", "default")  # as a switch does
+            assert (await asyncio.wait_for(later, 10)).captioner == "default"
+
+
+async def test_a_prompt_of_ones_own_asks_no_questions(tmp_path):
+    async with desk(tmp_path) as house:
+        camera = house.camera(questions={"person": "Is anybody there?"}, language="de")
+        async with running(camera):
+            own, other = camera.ask("manual"), camera.ask("manual", camera.prompt)
+            await asyncio.wait_for(asyncio.gather(own, other), 10)
+            camera.due()
+            await eventually(lambda: len(house.captioner.requests) == 3, 10)
+    asked = [[(question.id, question.text) for question in r.questions] for r in house.captioner.requests]
+    assert asked == [[("person", "Is anybody there? Answer in German.")], [], asked[0]]
+
+
+async def test_the_camera_says_how_much_detail_the_model_gets(tmp_path):
+    class Detailed(ScriptedCaptioner):
+        def view(self, detail: Detail = Detail.MEDIUM) -> ModelView:
+            return ModelView(Geometry.SQUARE, {Detail.LOW: 32, Detail.MEDIUM: 64, Detail.HIGH: 128}[detail])
+
+    async with desk(tmp_path) as house:
+        captioner = Detailed(NoConfig(), house.context)
+        captioner.say = lambda _request: "A cat."
+        house.start("detailed", captioner)
+        cameras = [house.camera(id=d.value, captioner="detailed", detail=d) for d in Detail]
+        async with running(*cameras):
+            looks = await asyncio.wait_for(asyncio.gather(*(camera.ask("manual") for camera in cameras)), 10)
+    assert {look.camera: look.sent.width for look in looks} == {"low": 32, "medium": 64, "high": 128}
