@@ -9,6 +9,8 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 LAST_LINES = 3
+CONFIG_STATUS = 78
+"""The exit status of an engine whose last line is a sentence about what has to be changed (sysexits.h: EX_CONFIG)."""
 _LOOKED_AT = 60
 _LONGEST_WORDS = 700
 _CHATTER = ("print_timing", "slot release", "launch_slot")
@@ -183,6 +185,8 @@ def explain(code: int, lines: Sequence[str]) -> Ending:
     if code in {-signal.SIGKILL, -signal.SIGILL}:  # from outside: what it said before has nothing to do with it
         kind = Kind.KILLED if code == -signal.SIGKILL else Kind.INSTRUCTION
         return Ending(kind, f"The engine {how_it_ended(code)}{'' if kind is Kind.KILLED else last_words(lines)}")
+    if code == CONFIG_STATUS and lines:
+        return Ending(Kind.CONFIG, lines[-1])
     looked_at = lines[-_LOOKED_AT:]
     for kind, pattern, sentence in _COMPILED:
         for line in reversed(looked_at):
