@@ -247,13 +247,17 @@ class FakeHub:
 
 def make_repository(root: Path) -> None:
     """The tiny model, and a larger one: the same with nothing behind it."""
-    folder = root / REPO
-    folder.mkdir(parents=True)
     text = (TINY / "tinyvlm-text-f16.gguf").read_bytes()
-    (folder / "README.md").write_text("hello")
-    (folder / "Tiny-F16.gguf").write_bytes(text)
-    (folder / "Tiny-Q8_0.gguf").write_bytes(text.ljust(BIG, b"\0"))
-    (folder / "mmproj-Tiny-F16.gguf").write_bytes((TINY / "tinyvlm-mmproj-f16.gguf").read_bytes())
+    files = {"README.md": b"hello", "Tiny-F16.gguf": text, "Tiny-Q8_0.gguf": text.ljust(BIG, b"\0")}
+    publish(root, REPO, files | {"mmproj-Tiny-F16.gguf": (TINY / "tinyvlm-mmproj-f16.gguf").read_bytes()})
+
+
+def publish(root: Path, repo: str, files: dict[str, bytes]) -> None:
+    """A repository with these files."""
+    for name, data in files.items():
+        path = root / repo / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_bytes(data)
 
 
 @asynccontextmanager

@@ -48,7 +48,7 @@ class LlamaModels(Models):
         return next((name for name, preset in PRESETS.items() if preset.origin == origin), str(origin.model))
 
     async def pull(self, name: str, progress: Callable[[Progress], None]) -> Path:
-        origin = self._origin(name)
+        origin = await asyncio.to_thread(self._origin, name)
         try:
             files = origin if isinstance(origin, Files) else await self._fetch(origin, progress)
         except NoRoom as error:
@@ -61,7 +61,7 @@ class LlamaModels(Models):
         return await hub.fetch(origin, self._data_dir, self._log, progress)
 
     async def remove(self, name: str) -> int:
-        origin = self._origin(name)
+        origin = await asyncio.to_thread(self._origin, name)
         if isinstance(origin, Files):
             raise Misconfigured(f"{name} comes with camscribe; only what was downloaded can be deleted.")
         return await asyncio.to_thread(self._remove, origin, name)
@@ -74,6 +74,10 @@ class LlamaModels(Models):
                 return hosted(name)
             except ValueError as error:
                 raise Misconfigured(f"'{name}' is no model: {error}.") from None
+        if (self._data_dir / "models" / name).is_dir():
+            raise Misconfigured(
+                f"The files in {name} are your own: name them as model and mmproj, delete them yourself."
+            )
         near = get_close_matches(name.lower()[:100], PRESETS, n=1)
         hint = f" Did you mean {near[0]}?" if near else ""
         raise Misconfigured(
@@ -137,7 +141,7 @@ class LlamaModels(Models):
                 else f"Your own files, but {'an mmproj file' if models else 'a language model'} is missing."
             )
             whole = bool(models and projectors)
-            yield ModelInfo(str(folder), about, size, size + WORKING_MEMORY, size, complete=whole)
+            yield ModelInfo(folder.name, about, size, size + WORKING_MEMORY, size, complete=whole)
 
     def _remove(self, origin: Hosted, name: str) -> int:
         folder, path = hub.folder_of(origin.repo, self._data_dir), hub.plan_of(origin, self._data_dir)
