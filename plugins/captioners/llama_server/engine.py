@@ -87,7 +87,8 @@ class Engine:
     def said(self) -> Sequence[str]:
         """The last lines of this run, after those of the one before where that died."""
         now = self._child.lines if self._child else ()
-        return (*self._before[-max(KEPT_LINES - len(now), KEPT_LINES // 2) :], *now)[-KEPT_LINES:]
+        before = self._before[-max(KEPT_LINES - len(now), KEPT_LINES // 2) :]
+        return (*before, *now[max(0, len(now) + len(before) - KEPT_LINES) :])
 
     async def run(self) -> None:
         """Until cancelled. Raises Misconfigured at the first start."""

@@ -35,6 +35,8 @@ class Behaviour:
     dies_asked: int | None = None
     """The signal it dies of when it is only asked for --help."""
     flags: tuple[str, ...] = OLD_FLAGS + NEW_FLAGS
+    strict: bool = False
+    """It refuses options that it does not know, as a real one does."""
     version: str = "version: 11434 (7e4c0a9)"
     devices: tuple[str, ...] = ()
     made_for: tuple[str, ...] = ("AVX2", "AVX512_BF16")
@@ -49,6 +51,8 @@ class Behaviour:
     """It takes questions and never answers them."""
     silent: bool = False
     """It does not even answer /health, once it was well."""
+    dies_of_captions: int | None = None
+    """The signal, negative, that a question brings upon it."""
     endless: bool = False
     """Its answers have no end."""
 
@@ -107,6 +111,9 @@ def main(behaviour: Behaviour, folder: str) -> None:
         sys.exit(1)
     with (Path(folder) / "calls").open("a") as file:
         file.write(json.dumps(arguments) + "\n")
+    unknown = [word for word in arguments if word.startswith("--") and word not in behaviour.flags]
+    if behaviour.strict and unknown:
+        sys.exit(f"error: invalid argument: {unknown[0]}")
     for line in behaviour.say:
         print(line, file=sys.stderr, flush=True)
     if behaviour.dies is not None:
@@ -160,6 +167,8 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         with (self.server.folder / "questions").open("ab") as file:
             file.write(body + b"\n")
+        if how.dies_of_captions:
+            os.kill(os.getpid(), -how.dies_of_captions)
         if how.hangs:
             time.sleep(3600)
         if how.endless:
