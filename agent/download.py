@@ -22,7 +22,7 @@ class Shown(Protocol):
     def __call__(self, progress: Progress) -> None: ...
 
 
-def size_text(size: int) -> str:
+def bytes_text(size: int) -> str:
     """``546 MB``, ``1.7 GB``: decimal, as the hub and the disks' makers count."""
     if size >= 10**9:
         return f"{size / 1e9:.1f} GB"
@@ -53,6 +53,7 @@ class _Bars:
             expand=True,
         )
         self._tasks: dict[str, TaskID] = {}
+        self._waiting: TaskID | None = None
 
     def __enter__(self) -> Self:
         self._bars.start()
@@ -65,9 +66,13 @@ class _Bars:
 
     def __call__(self, progress: Progress) -> None:
         task = self._tasks.get(progress.file)
+        if progress.total and self._waiting is not None:
+            self._bars.remove_task(self._waiting)
+            self._waiting = None
         if task is None:  # what was here before is no speed of this download's
             task = self._bars.add_task(progress.file, total=progress.total, completed=progress.done)
             self._tasks[progress.file] = task
+            self._waiting = task if progress.total is None else self._waiting
         self._bars.update(task, completed=progress.done, total=progress.total)
 
 
@@ -87,7 +92,7 @@ class _Lines:
         step = 100 * progress.done // progress.total // LINE_EVERY
         if step > self._told.get(progress.file, -1):
             self._told[progress.file] = step
-            self._say(f"{progress.file}: {size_text(progress.done)} of {size_text(progress.total)}")
+            self._say(f"{progress.file}: {bytes_text(progress.done)} of {bytes_text(progress.total)}")
 
     def _say(self, text: str) -> None:
         self._console.print(text, markup=False, highlight=False, soft_wrap=True)

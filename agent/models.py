@@ -17,7 +17,7 @@ from rich.text import Text
 
 from agent import logs
 from agent.config import DEFAULT
-from agent.download import shown, size_text
+from agent.download import bytes_text, shown
 from agent.errors import CamscribeError, Misconfigured
 from agent.shelf import Entry, Shelf
 
@@ -89,7 +89,7 @@ def rm(
     logs.configure("WARNING")
     shelf = _open(config)
     users, runs, freed = _run(_remove(shelf, name))
-    _say(f"{name} is deleted: {size_text(freed)} are free again.", Console())
+    _say(f"{name} is deleted: {bytes_text(freed)} are free again.", Console())
     if users and shelf.config:
         used = f"{shelf.config.path} uses it ({_captioners(users)})"
         now = "the running service keeps it in memory until it ends, and " if runs else ""
@@ -112,7 +112,7 @@ def _show(entries: list[Entry], shelf: Shelf, console: Console) -> None:
     table.add_column("GOOD FOR")
     for entry in entries:
         info = entry.info
-        row = (info.name, size_text(info.download) if info.download else "-", size_text(info.memory), _here(entry))
+        row = (info.name, bytes_text(info.download) if info.download else "-", bytes_text(info.memory), _here(entry))
         table.add_row(*map(Text, row), Text(_about(entry, several)), style="bold" if entry.used_by else "")
     console.print(table)
     whose = f"of {shelf.config.path}" if shelf.config else "without a config"

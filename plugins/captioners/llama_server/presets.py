@@ -104,7 +104,7 @@ PRESETS = {
             Facts(
                 "Small and quick: the one to begin with, on any machine.",
                 download=545_590_272,
-                memory=1200 * MB,
+                memory=800 * MB,
                 languages="English",
                 license=_APACHE,
             ),
@@ -117,7 +117,7 @@ PRESETS = {
             Facts(
                 "The same model unquantised: twice the size, for graphics processors and for comparisons.",
                 download=1020 * MB,
-                memory=1700 * MB,
+                memory=1300 * MB,
                 languages="English",
                 license=_APACHE,
                 exact=False,
@@ -131,7 +131,7 @@ PRESETS = {
             Facts(
                 "The smallest, for a single-board computer; says less, and is wrong more often.",
                 download=278_824_384,
-                memory=800 * MB,
+                memory=500 * MB,
                 languages="English",
                 license=_APACHE,
             ),
@@ -144,7 +144,7 @@ PRESETS = {
             Facts(
                 "As big and as quick as smolvlm-500m, and trained on videos as well.",
                 download=545_593_888,
-                memory=1200 * MB,
+                memory=800 * MB,
                 languages="English",
                 license=_APACHE,
             ),
@@ -158,7 +158,7 @@ PRESETS = {
             Facts(
                 "The large SmolVLM: more detail, for a Mac or a graphics processor.",
                 download=1_705_125_856,
-                memory=2600 * MB,
+                memory=2200 * MB,
                 languages="English",
                 license=_APACHE,
             ),
@@ -171,7 +171,7 @@ PRESETS = {
             Facts(
                 "Made for questions about a picture; a large download, as its files come unquantised only.",
                 download=3_749_313_056,
-                memory=4500 * MB,
+                memory=4400 * MB,
                 languages="English",
                 license=_APACHE,
             ),
@@ -184,7 +184,7 @@ PRESETS = {
             Facts(
                 "Reads signs and labels; wants a graphics processor.",
                 download=2_774_658_784,
-                memory=4000 * MB,
+                memory=3600 * MB,
                 languages="many; English and Chinese best",
                 license="Qwen Research (no commercial use)",
             ),
@@ -197,7 +197,7 @@ PRESETS = {
             Facts(
                 "The newer Qwen, and smaller; reads signs and labels in many languages.",
                 download=2_279_480_352,
-                memory=3400 * MB,
+                memory=3000 * MB,
                 languages="many; English and Chinese best",
                 license=_APACHE,
             ),
@@ -210,7 +210,7 @@ PRESETS = {
             Facts(
                 "Writes in many languages; wants a graphics processor.",
                 download=3_341_008_960,
-                memory=4500 * MB,
+                memory=4200 * MB,
                 languages="over 140; English best",
                 license="Gemma Terms of Use",
             ),
@@ -223,7 +223,7 @@ PRESETS = {
             Facts(
                 "The newer Gemma: many languages; wants a graphics processor or patience.",
                 download=3400 * MB,
-                memory=4500 * MB,
+                memory=4200 * MB,
                 languages="over 140; English best",
                 license=_APACHE,
                 exact=False,
@@ -237,7 +237,7 @@ PRESETS = {
             Facts(
                 "Small, spends few tokens on a picture, and speaks nine languages.",
                 download=482 * MB,
-                memory=1000 * MB,
+                memory=800 * MB,
                 languages=_LFM_LANGUAGES,
                 license="LFM Open License v1.0",
                 exact=False,
@@ -251,7 +251,7 @@ PRESETS = {
             Facts(
                 "Middle-sized, spends few tokens on a picture, and speaks nine languages.",
                 download=1830 * MB,
-                memory=2600 * MB,
+                memory=2300 * MB,
                 languages=_LFM_LANGUAGES,
                 license="LFM Open License v1.0",
                 exact=False,
