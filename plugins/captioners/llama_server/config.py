@@ -130,7 +130,7 @@ class LlamaServerConfig(PluginConfig):
         model = self._model()
         view = ModelView(self.geometry or model.view.geometry, self.picture_size or model.view.size)
         tokens = model.image_tokens if self.image_tokens is None else self.image_tokens or None
-        return Model(model.name, model.origin, view, tokens, self.context or model.context, model.threads)
+        return dataclasses.replace(model, view=view, image_tokens=tokens, context=self.context or model.context)
 
     def _model(self) -> Model:
         if self.hf is not None:
@@ -139,7 +139,7 @@ class LlamaServerConfig(PluginConfig):
             return PRESETS[self.preset or DEFAULT]
         _about(self.model, check_text_model)
         view, tokens = _about(self.mmproj, wanted_picture) or (_UNKNOWN_VIEW, None)
-        return Model(self.model.stem, Files(self.model, self.mmproj), view, tokens, _OWN_CONTEXT)
+        return Model(self.model.stem, Files(self.model, self.mmproj), view, tokens, context=_OWN_CONTEXT)
 
 
 def _hosted(text: str) -> Model:
@@ -147,7 +147,7 @@ def _hosted(text: str) -> Model:
     origin = hosted(text)
     known = preset_for(origin)
     if known is None:
-        return Model(origin.repo.rpartition("/")[2], origin, _UNKNOWN_VIEW, None, _OWN_CONTEXT)
+        return Model(origin.repo.rpartition("/")[2], origin, _UNKNOWN_VIEW, None, context=_OWN_CONTEXT)
     name = known.name if known.origin == origin else origin.repo.rpartition("/")[2]
     return dataclasses.replace(known, name=name, origin=origin)
 
