@@ -7,8 +7,9 @@ import dataclasses
 import os
 import signal
 from collections.abc import Sequence
+from contextlib import suppress
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import psutil
 
@@ -22,10 +23,11 @@ from agent.plugin import (
     Failure,
     Misconfigured,
     ModelView,
+    Wire,
 )
 from plugins.captioners.answering import caption_and_answers
 from plugins.captioners.llama_server import endpoint
-from plugins.captioners.llama_server.client import EngineLost
+from plugins.captioners.llama_server.client import Client, EngineLost, body_of, encoded
 from plugins.captioners.llama_server.engine import Engine, Launch, Pace
 from plugins.captioners.llama_server.errors import NotStarted
 from plugins.captioners.transformers import process
@@ -33,6 +35,9 @@ from plugins.captioners.transformers.config import TransformersConfig
 from plugins.captioners.transformers.presets import Hosted
 
 NEEDED = ("torch", "transformers", "huggingface_hub", "pillow", "numpy")
+COMPUTING = "computing on "
+"""How its line begins that tells the device and the type of numbers."""
+GONE_WITHIN = 5.0
 LEAK = 2.0
 """So many times the memory after its first caption is a leak, where ``memory_limit`` says nothing."""
 
@@ -44,13 +49,18 @@ class Transformers(Captioner[TransformersConfig]):
     the same states, the same back-off, the same end.
     """
 
+    PATIENCE: ClassVar[float | None] = None
+    """Seconds a caption that was given up may take to end before its process counts as hanging. None: as the model."""
+
     def __init__(self, config: TransformersConfig, context: Context, pace: Pace | None = None) -> None:
         super().__init__(config, context)
-        pace = pace or dataclasses.replace(Pace(), start_timeout=config.start_timeout)
-        self.engine = Engine(self._prepare, pace, context.log)
+        pace = pace or dataclasses.replace(
+            Pace(), start_timeout=config.start_timeout, sleep_after=config.sleep_when_idle
+        )
+        self.engine = Engine(self._prepare, pace, context.log, self._watched)
         self.renewals = 0
         """How often it was started afresh because its memory had grown."""
-        self._measured: tuple[int, int] = (0, 0)
+        self._measured = (0, 0)
         """The process, and the memory after its first caption."""
 
     def view(self, detail: Detail = Detail.MEDIUM) -> ModelView:
@@ -66,8 +76,12 @@ class Transformers(Captioner[TransformersConfig]):
         return str(self.engine)
 
     @property
+    def said(self) -> Sequence[str]:
+        return self.engine.said
+
+    @property
     def processes(self) -> Sequence[int]:
-        return () if self.engine.pid is None else (self.engine.pid,)
+        return self.engine.processes
 
     async def run(self) -> None:
         await self.engine.run()
@@ -81,30 +95,39 @@ class Transformers(Captioner[TransformersConfig]):
         where = "on disk" if await self._folder(look_only=True) else "to be downloaded at the first start"
         return f"{self.model} ({where}), with torch {versions['torch']} and transformers {versions['transformers']}"
 
-    async def caption(self, request: CaptionRequest) -> Caption:
+    def wire(self, request: CaptionRequest) -> Wire | None:
         client = self.engine.client
         if client is None:
-            raise self.engine.unavailable()
+            return None
+        return client.wire(self._body(encoded(request.picture), request.prompt, request.max_tokens))
+
+    async def caption(self, request: CaptionRequest) -> Caption:
+        async with self.engine.asking(request.timeout) as client:
+            caption = await self._caption(client, request)
+        await self._guard_memory()
+        return caption
+
+    async def _caption(self, client: Client, request: CaptionRequest) -> Caption:
+        picture = encoded(request.picture)
 
         async def ask(text: str, max_tokens: int) -> Caption:
             try:
-                caption = await client.ask(
-                    request.picture, text, max_tokens, self.config.temperature, self.model, request.timeout
-                )
+                caption = await client.complete(self._body(picture, text, max_tokens), self.model, request.timeout)
             except EngineLost:
                 self.engine.lost()
                 raise
             except CaptionUnavailable as error:
                 if error.kind is Failure.ENGINE_TIMEOUT:
                     self.engine.overran()
-                    self.engine.lost()  # gave the caption up, or hangs: only its health tells
+                    self.engine.lost()  # it gives the caption up, or hangs: its health tells
                 raise
             self.engine.answered()
             return caption
 
-        caption = await caption_and_answers(request, ask)
-        await self._guard_memory()
-        return caption
+        return await caption_and_answers(request, ask)
+
+    def _body(self, picture: bytes, text: str, max_tokens: int) -> bytes:
+        return body_of(picture, text, max_tokens, self.config.temperature)
 
     async def _guard_memory(self) -> None:
         """PyTorch and what lies under it may hold ever more: start it afresh while no caption is under way."""
@@ -114,16 +137,25 @@ class Transformers(Captioner[TransformersConfig]):
         held = await asyncio.to_thread(_memory, pid)
         if self._measured[0] != pid:
             self._measured = (pid, held)
+            where = next((line for line in reversed(self.said) if line.startswith(COMPUTING)), "")
+            self.log.info("%s holds %.1f GB after its first caption, %s", self.model, held / 1e9, where)
         limit = self.config.memory_limit or int(self._measured[1] * LEAK)
         if held <= limit:
             return
         self.renewals += 1
         self.log.warning(
-            "the model's process holds %.1f GB, more than %.1f GB (memory_limit): it starts afresh (%d times so far)",
-            *(held / 1e9, limit / 1e9, self.renewals),
+            "the model's process holds %.1f GB, more than %.1f GB (memory_limit): it starts afresh (so far %d times)",
+            held / 1e9,
+            limit / 1e9,
+            self.renewals,
         )
-        os.kill(pid, signal.SIGTERM)
+        with suppress(ProcessLookupError):
+            os.kill(pid, signal.SIGUSR1)
         self.engine.lost()
+        with suppress(TimeoutError):  # so that the next caption does not still meet it
+            async with asyncio.timeout(GONE_WITHIN):
+                while self.engine.pid == pid:  # noqa: ASYNC110  its end sets no event here
+                    await asyncio.sleep(0.02)
 
     async def _prepare(self) -> Launch:
         config, folder = self.config, self.context.runtime_dir
@@ -138,14 +170,22 @@ class Transformers(Captioner[TransformersConfig]):
             "dtype": config.dtype,
             "threads": process.threads(config.threads),
             "remote_code": self._remote_code,
+            "patience": self.PATIENCE,
         }
         return Launch(
-            name=f"torch {versions['torch']}, transformers {versions['transformers']}",
+            name=f"{self.model} with torch {versions['torch']} and transformers {versions['transformers']}",
             command=process.command(self._python, "serve", settings),
             # A model's own code may want further files of its repository, which are here after the first time.
             env=process.environment(self.context.data_dir, offline=not self._remote_code),
             endpoint=place,
+            about=f"device: {config.device}, dtype: {config.dtype}, threads: {settings['threads']}",
         )
+
+    def _watched(self) -> list[Path]:
+        """What a start that failed may have failed for."""
+        origin = self.config.choice.origin
+        files = sorted(origin.iterdir()) if isinstance(origin, Path) and origin.is_dir() else []
+        return [Path(self._python), *files]
 
     @property
     def _python(self) -> str:
@@ -160,8 +200,8 @@ class Transformers(Captioner[TransformersConfig]):
         """Of the packages it needs. Raises Misconfigured where one is missing."""
         words = process.command(self._python, "about", {})
         versions: dict[str, str | None] = {}
-        async for said in process.told(words, process.environment(self.context.data_dir, offline=True), self.log):
-            versions = said["versions"]
+        env = process.environment(self.context.data_dir, offline=True)
+        await process.ask(words, env, self.log, lambda said: versions.update(said["versions"]))
         missing = [name for name in NEEDED if not versions.get(name)]
         if missing:
             what = " ".join(missing) if self.config.python else "'camscribe[transformers]'"
@@ -184,20 +224,22 @@ class Transformers(Captioner[TransformersConfig]):
             "look_only": look_only,
         }
         env = process.environment(self.context.data_dir, offline=look_only, token=True)
-        folder: str | None = None
-        async for said in process.told(process.command(self._python, "fetch", settings), env, self.log):
-            folder = self._heard(said) or folder
+        found: list[str] = []
+        words = process.command(self._python, "fetch", settings)
+        await process.ask(words, env, self.log, lambda said: self._heard(said, found))
+        folder = found[-1] if found else None
         if folder is None and not look_only:
             raise NotStarted(f"The download of {origin} ended before its time.")
         return folder
 
-    def _heard(self, said: dict[str, Any]) -> str | None:
-        """A word from the download: raises what it says went wrong, gives the folder once it is there."""
+    def _heard(self, said: dict[str, Any], found: list[str]) -> None:
+        """A word from the download: raises what it says went wrong, notes the folder once it is there."""
         if "fault" in said:
             raise Misconfigured(said["fault"]) if said["lasting"] else NotStarted(said["fault"])
         if "progress" in said:
             self.engine.progress(said["progress"])
-        return said.get("folder")
+        if said.get("folder"):
+            found.append(said["folder"])
 
 
 def _memory(pid: int) -> int:

@@ -12,7 +12,7 @@ from typing import Annotated, Literal, Self
 
 from pydantic import Field, field_validator, model_validator
 
-from agent.plugin import ConfigPath, PluginConfig, Size
+from agent.plugin import ConfigPath, Duration, PluginConfig, Size
 from plugins.captioners.transformers.presets import PRESETS, Hosted, Model
 
 DEFAULT = "smolvlm-500m"
@@ -45,6 +45,9 @@ class TransformersConfig(PluginConfig):
     what it held after its first caption."""
     start_timeout: Annotated[float, Field(gt=0, le=3600)] = 300.0
     """Seconds that loading the model may take (a download is not counted)."""
+    sleep_when_idle: Annotated[Duration, Field(ge=10)] | None = None
+    """Without a caption for this long, such as 10m, its process is ended and gives its memory back; the next look
+    starts it again and waits for it. Left out: it stays, and every look is answered at once."""
     python: ConfigPath | None = None
     """Another environment's Python that has torch and transformers. Left out: camscribe's own, which has them after
     pip install 'camscribe[transformers]'."""

@@ -7,7 +7,7 @@ import json
 import logging
 import os
 import sys
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -32,8 +32,8 @@ def python(config_python: Path | None) -> str:
 
 
 def command(program: str, task: str, settings: Mapping[str, Any]) -> list[str]:
-    """Isolated (-I): nothing that lies in this folder or in the user's own packages gets in."""
-    return [program, "-I", str(MAIN), task, json.dumps(settings)]
+    """Isolated (-I): nothing that lies in this folder or in the user's packages gets in. Heard at once (-u)."""
+    return [program, "-I", "-u", str(MAIN), task, json.dumps(settings)]
 
 
 def environment(data_dir: Path, *, offline: bool, token: bool = False) -> dict[str, str]:
@@ -43,7 +43,7 @@ def environment(data_dir: Path, *, offline: bool, token: bool = False) -> dict[s
         for name, value in os.environ.items()
         if (name in _PASSED or name.startswith(_PASSED_GROUPS)) and (token or not name.startswith(_TOKEN))
     }
-    kept |= {"HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false", "PYTHONUNBUFFERED": "1"}
+    kept |= {"HF_HUB_DISABLE_TELEMETRY": "1", "TOKENIZERS_PARALLELISM": "false"}
     kept.setdefault("HF_MODULES_CACHE", str(data_dir / "transformers-code"))
     # Threads that wait for each other must not spin: other work shares the processor with them.
     kept.setdefault("OMP_WAIT_POLICY", "passive")
@@ -60,15 +60,17 @@ def threads(wanted: int | None) -> int:
     return cores if cores <= FEW_CORES else max(FEW_CORES, cores // 2)
 
 
-async def told(words: list[str], env: Mapping[str, str], log: logging.Logger) -> AsyncIterator[dict[str, Any]]:
-    """The lines of JSON that a short task prints. Raises Misconfigured where it ends without a good one."""
-    any_line, last = False, ""
+async def ask(
+    words: list[str], env: Mapping[str, str], log: logging.Logger, heard: Callable[[dict[str, Any]], None]
+) -> None:
+    """Runs a short task; ``heard`` gets each line of JSON it prints. Raises Misconfigured where there is none."""
     async with _running(words, env) as process:
         assert process.stdout
         assert process.stderr
         complaining = asyncio.create_task(_log(process.stderr, log))
         try:
             async with asyncio.timeout(SILENCE) as patience:
+                any_line = False
                 while line := await process.stdout.readline():
                     patience.reschedule(asyncio.get_running_loop().time() + SILENCE)
                     try:
@@ -77,7 +79,7 @@ async def told(words: list[str], env: Mapping[str, str], log: logging.Logger) ->
                         log.debug("%s: %s", words[0], line.decode("utf-8", "replace").rstrip()[:300])
                         continue
                     any_line = True
-                    yield said
+                    heard(said)
                 last = await complaining
         except TimeoutError:
             raise Misconfigured(f"{words[0]} has said nothing for {SILENCE:g} s. Is it a Python that works?") from None

@@ -14,7 +14,7 @@ HERE = Path(__file__).resolve().parent
 PACKAGE = "plugins.captioners.transformers"
 
 
-def main() -> None:
+def bare_packages() -> None:
     where = HERE.parent
     names = PACKAGE.split(".")
     for depth in range(len(names), 0, -1):
@@ -22,6 +22,10 @@ def main() -> None:
         bare.__path__ = [str(where)]
         sys.modules[bare.__name__] = bare
         where = where.parent
+
+
+def main() -> None:
+    bare_packages()
     task, settings = sys.argv[1], json.loads(sys.argv[2])
     if task == "about":
         from plugins.captioners.transformers.worker import about  # noqa: PLC0415  not before the packages are bare

@@ -18,8 +18,6 @@ from plugins.captioners.transformers.worker.job import Answer, Job
 MOST_BYTES = 64 << 20
 MOST_WAITING = 16
 PICTURE = "data:image/jpeg;base64,"
-HANGS_AFTER = 15.0
-"""Seconds that a caption which nobody waits for any more may take to notice it: one layer's time, many times over."""
 
 
 class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
@@ -29,20 +27,21 @@ class Server(socketserver.ThreadingMixIn, socketserver.UnixStreamServer):
     def __init__(self, path: str) -> None:
         self.jobs: queue.Queue[Job] = queue.Queue(MOST_WAITING)
         self.facts: dict[str, Any] = {}
+        self._patience = 0.0
         self._given_up: dict[int, float] = {}
         self._lock = threading.Lock()
         super().__init__(path, Handler)
 
-    def open(self, facts: dict[str, Any]) -> None:
-        """The model is there."""
-        self.facts = facts
+    def open(self, facts: dict[str, Any], patience: float) -> None:
+        """The model is there. ``patience``: how long a caption that nobody waits for any more may take to end."""
+        self.facts, self._patience = facts, patience
 
     def health(self) -> tuple[int, str]:
         if not self.facts:
             return 503, "Loading model"
         with self._lock:
             oldest = min(self._given_up.values(), default=None)
-        if oldest is not None and time.monotonic() - oldest > HANGS_AFTER:
+        if oldest is not None and time.monotonic() - oldest > self._patience:
             return 503, "A caption that was given up does not end"
         return 200, "ok"
 

@@ -13,6 +13,8 @@ from plugins.captioners.transformers.worker.tiles import read
 
 class Moondream:
     picture_edge = 378
+    patience = 90.0
+    """Seconds: its code can't be asked to stop while it looks at the picture, which is long on a slow processor."""
 
     def __init__(self, folder: Path, device: str, dtype: Any) -> None:
         import torch  # noqa: PLC0415

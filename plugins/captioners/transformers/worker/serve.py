@@ -20,12 +20,17 @@ from plugins.captioners.transformers.worker.smolvlm import KINDS
 
 WRONG_CONFIG = 78
 """The exit status where a person has to change something (sysexits.h: EX_CONFIG)."""
+RENEWED = 75
+"""The exit status where the agent wanted it so (EX_TEMPFAIL)."""
+READY = "computing on {device} in {dtype}, threads: {threads} (torch {torch}, transformers {transformers})\n"
+"""The agent knows it by its beginning."""
 BROKEN = 70
 """The exit status where nothing more can be computed in this process."""
 
 
 def main(settings: dict[str, Any]) -> None:
     signal.signal(signal.SIGTERM, signal.SIG_DFL)  # even in the middle of native code
+    signal.signal(signal.SIGUSR1, lambda *_: end(RENEWED, "asked to start afresh: the memory it holds has grown"))
     threading.Thread(target=end_with_parent, args=(os.getppid(),), daemon=True).start()
     server = Server(settings["socket"])
     threading.Thread(target=server.serve_forever, args=(0.1,), daemon=True).start()
@@ -36,11 +41,10 @@ def main(settings: dict[str, Any]) -> None:
     except MemoryError:
         end(BROKEN, "There is not enough memory for this model.")
     except RuntimeError as error:
-        if is_memory(error):
-            end(BROKEN, f"There is not enough memory for this model: {first_line(error)}")
-        raise
-    sys.stderr.write(f"ready: {json.dumps(facts)}\n")
-    server.open(facts)
+        what = "There is not enough memory for this model" if is_memory(error) else "The model can't be loaded"
+        end(BROKEN, f"{what}: {first_line(error)}")
+    sys.stderr.write(READY.format(**facts))
+    server.open(facts, settings["patience"] or model.patience)
     work(model, server.jobs)
 
 
@@ -123,9 +127,6 @@ def trouble(error: Exception, job: Job) -> None:
             torch.cuda.empty_cache()
         sys.stderr.write(f"{job.fault[1]}\n")
         return
-    job.fault = (500, first_line(error))
-    job.done.set()
-    time.sleep(0.2)  # its answer is on the way
     end(BROKEN, f"PyTorch failed: {first_line(error)}")
 
 

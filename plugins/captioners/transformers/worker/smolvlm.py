@@ -21,6 +21,9 @@ KINDS = ("smolvlm", "idefics3")
 
 
 class SmolVLM:
+    patience = 15.0
+    """Seconds: one layer's time, many times over."""
+
     def __init__(self, folder: Path, device: str, dtype: Any) -> None:
         import torch  # noqa: PLC0415
         from transformers import AutoModelForImageTextToText, AutoTokenizer  # noqa: PLC0415
@@ -31,6 +34,7 @@ class SmolVLM:
         self._model = AutoModelForImageTextToText.from_pretrained(folder, dtype=dtype, local_files_only=True)
         self._model.eval().to(device)
         self._layout = Layout.of(folder, self._model.config)
+        self._specials = [token.content for token in self._tokenizer.added_tokens_decoder.values() if token.special]
         self._image = self._token(IMAGE)
         for needed in (FAKE, GLOBAL):
             self._token(needed)
@@ -89,7 +93,7 @@ class SmolVLM:
     def _prompt(self, job: Job) -> tuple[list[int], Any]:
         picture = read(job.picture)
         text = job.text
-        for special in self._tokenizer.all_special_tokens:
+        for special in self._specials:
             text = text.replace(special, " ")
         content = [{"type": "image"}, {"type": "text", "text": text}]
         said: str = self._tokenizer.apply_chat_template(
