@@ -18,6 +18,11 @@ LABELS = {
 """What people read for the parts of a look."""
 
 
+def plain(text: str) -> str:
+    """What somebody else says, for a terminal: it must not move the cursor there, or worse."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
 def ms(value: float | None) -> str:
     if value is None:
         return NONE

@@ -41,8 +41,8 @@ async def measure(
     try:
         async with pipeline(name, captioner, asked, folder) as made:
             return await _measured(made, settings, pictures, row, tick)
-    except (CaptionUnavailable, ExceptionGroup) as error:
-        known = error if isinstance(error, CaptionUnavailable) else first_of(error, Misconfigured)
+    except ExceptionGroup as error:  # the engine's, or what waited for it
+        known = first_of(error, Misconfigured) or first_of(error, CaptionUnavailable)
         if known is None:
             raise
         return _row(captioner, settings, problem=str(known))

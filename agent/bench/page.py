@@ -9,7 +9,7 @@ from pathlib import Path
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 
 from agent.bench import figures
-from agent.bench.results import Look, Row, Run, p50, p95
+from agent.bench.results import Look, Row, Run, p50, quantile
 from agent.bench.terminal import NOISE
 
 MOST_DOTS = 200
@@ -53,7 +53,7 @@ def html(run: Run) -> str:
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    scale = max((max(p95(looks) or 0, *(look.ms for look in looks)) for looks in _all(run) if looks), default=1.0)
+    scale = max((look.ms for looks in _all(run) for look in looks), default=1.0)
     return environment.get_template("page.html.j2").render(
         run=run,
         noise=NOISE,
@@ -88,8 +88,7 @@ def _at(ms: float, scale: float) -> float:
 
 def _box(way: str, looks: Sequence[Look], scale: float) -> Box:
     times = sorted(look.ms for look in looks)
-    quarter, middle, three = (times[int(part * (len(times) - 1))] for part in (0.25, 0.5, 0.75))
-    last = p95(looks) or times[-1]
+    quarter, middle, three, last = (quantile(looks, part) for part in (0.25, 0.5, 0.75, 0.95))
     dots = times[:: -(-len(times) // MOST_DOTS)]
     return Box(
         way,
@@ -99,7 +98,7 @@ def _box(way: str, looks: Sequence[Look], scale: float) -> Box:
         three_quarters=_at(three, scale),
         p95=_at(last, scale),
         dots=[_at(value, scale) for value in dots],
-        said=f"{way}: p50 {figures.ms(p50(looks))}, p95 {figures.ms(last)}, {len(times)} looks",
+        said=f"{way}: p50 {figures.ms(middle)}, p95 {figures.ms(last)}, {len(times)} looks",
     )
 
 

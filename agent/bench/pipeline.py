@@ -7,10 +7,10 @@ import http.client
 import logging
 import re
 import time
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -42,7 +42,6 @@ class Asked:
     prompt: str = "Describe the image."
     max_tokens: int = 60
     timeout: float = 300.0
-    questions: Mapping[str, str] = field(default_factory=dict)
 
 
 class _Given(Source[PluginConfig]):
@@ -64,7 +63,6 @@ class Pipeline:
         self._client = BareClient(timeout)
         self._resident = 0
         self._agent_resident = 0
-        self._number = 0
 
     async def look(self, number: int, pixels: Pixels) -> Look:
         """As the service looks: from the frame to the journal."""
@@ -87,15 +85,22 @@ class Pipeline:
             latency_ms=observation.latency_ms,
         )
 
-    def wire(self, pixels: Pixels) -> Wire | None:
-        """The same question as it goes to the engine, its picture made ready. Blocks."""
+    def request(self, pixels: Pixels) -> CaptionRequest:
+        """What the captioner is asked about the picture. Blocks."""
         view = self.captioner.view(self.camera.settings.detail)
-        return self.as_it_is(picture.sent(picture.prepare(pixels), view).jpeg)
+        return self._about(picture.sent(picture.prepare(pixels), view).jpeg)
+
+    def wire(self, pixels: Pixels) -> Wire | None:
+        """The same as it goes to the engine. Blocks."""
+        return self.captioner.wire(self.request(pixels))
 
     def as_it_is(self, jpeg: bytes) -> Wire | None:
-        """The question about a picture that is in no way made ready."""
+        """With a picture that is in no way made ready."""
+        return self.captioner.wire(self._about(jpeg))
+
+    def _about(self, jpeg: bytes) -> CaptionRequest:
         settings = self.camera.settings
-        return self.captioner.wire(CaptionRequest(CAMERA, jpeg, settings.prompt, settings.max_tokens, settings.timeout))
+        return CaptionRequest(CAMERA, jpeg, settings.prompt, settings.max_tokens, settings.timeout)
 
     async def bare(self, number: int, wire: Wire) -> Look:
         """Without camscribe: only the engine's own time."""
@@ -196,7 +201,6 @@ def _camera(
         timeout=asked.timeout,
         max_age=asked.timeout,
         max_tokens=asked.max_tokens,
-        questions=asked.questions,
         captioner=(name,),
     )
 

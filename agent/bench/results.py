@@ -5,7 +5,6 @@ from __future__ import annotations
 import json
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from statistics import fmean, median
 from typing import Literal
@@ -73,12 +72,12 @@ class Row(_Record):
     looks: tuple[Look, ...] = ()
     memory: Memory | None = None
 
-    @cached_property
+    @property
     def agent(self) -> list[Look]:
         """The good looks through camscribe."""
         return [look for look in self.looks if look.way == "agent" and look.failure is None]
 
-    @cached_property
+    @property
     def bare(self) -> list[Look]:
         return [look for look in self.looks if look.way == "bare" and look.failure is None]
 
@@ -87,7 +86,7 @@ class Row(_Record):
         """By kind, the commonest first."""
         return dict(Counter(look.failure for look in self.looks if look.failure is not None).most_common())
 
-    @cached_property
+    @property
     def pairs(self) -> list[tuple[float, float]]:
         """Milliseconds of the same look both ways: camscribe, bare."""
         bare = {look.number: look.ms for look in self.bare}
@@ -169,11 +168,13 @@ def p50(looks: Sequence[Look]) -> float | None:
 
 
 def p95(looks: Sequence[Look]) -> float | None:
-    """Between the two nearest where it falls between looks."""
-    if not looks:
-        return None
+    return quantile(looks, 0.95) if looks else None
+
+
+def quantile(looks: Sequence[Look], share: float) -> float:
+    """Milliseconds within which that share of the looks was done; between the two nearest where it falls there."""
     ordered = sorted(look.ms for look in looks)
-    place = 0.95 * (len(ordered) - 1)
+    place = share * (len(ordered) - 1)
     below = int(place)
     above = min(below + 1, len(ordered) - 1)
     return ordered[below] + (ordered[above] - ordered[below]) * (place - below)

@@ -15,23 +15,27 @@ NOISE = "random weights: the captions mean nothing, the speed is a real model's"
 
 
 def show(run: Run, console: Console) -> None:
-    console.print(f"{run.count} looks at {run.pictures}, each through camscribe and straight to the engine.")
-    console.print(Text(f"Asked: {run.prompt} (at most {run.max_tokens} tokens)"))
+    console.print(
+        Text(f"{run.count} looks at {figures.plain(run.pictures)}, each through camscribe and the bare engine.")
+    )
+    console.print(Text(f"Asked: {figures.plain(run.prompt)} (at most {run.max_tokens} tokens)"))
     console.print(Text(str(run.machine)), "")
     measured = [row for row in run.captioners if row.problem is None]
     if measured:
         console.print(_table(measured))
         for row in measured:
-            console.print(Text(f"{row.name}: {figures.engine(row)}"))
+            console.print(Text(f"{row.name}: {figures.plain(figures.engine(row))}"))
     for row in run.captioners:
         if row.problem is not None:
-            console.print(Text(f"{row.name} was not measured: {row.problem}", "bold red"))
+            console.print(Text(f"{row.name} was not measured: {figures.plain(row.problem)}", "bold red"))
         elif row.failures:
             console.print(Text(f"{row.name}: {_first_failure(row)}", "red"))
         if row.random_weights:
             console.print(Text(f"{row.name}: {NOISE}", "yellow"))
         elif row.agent:
-            console.print(Text(f"{row.name} said of the first picture: {_first(row).caption}", "dim"))
+            console.print(
+                Text(f"{row.name} said of the first picture: {figures.plain(_first(row).caption or '')}", "dim")
+            )
 
 
 def _table(rows: list[Row]) -> Table:
@@ -43,7 +47,9 @@ def _table(rows: list[Row]) -> Table:
     columns = [dict(figures.lines(row)) for row in rows]
     for label in dict.fromkeys(label for column in columns for label in column):
         style = "bold" if label == "p50" else "dim" if label.startswith("  ") else None
-        table.add_row(Text(label), *(Text(column.get(label, figures.NONE)) for column in columns), style=style)
+        table.add_row(
+            Text(label), *(Text(figures.plain(column.get(label, figures.NONE))) for column in columns), style=style
+        )
     return table
 
 
@@ -53,7 +59,7 @@ def _first(row: Row) -> Look:
 
 def _first_failure(row: Row) -> str:
     failed = next(look for look in row.looks if look.failure is not None)
-    return f"{figures.failures(row)} failed; the first: {failed.message}"
+    return f"{figures.failures(row)} failed; the first: {figures.plain(failed.message or '')}"
 
 
 def compare(told: Comparison, console: Console) -> None:
@@ -70,4 +76,4 @@ def compare(told: Comparison, console: Console) -> None:
         console.print(table)
         console.print(Text(pair.sentence, "bold"), "")
     for difference in told.differences:
-        console.print(Text(f"Not alike: {difference}", "yellow"))
+        console.print(Text(f"Not alike: {figures.plain(difference)}", "yellow"))

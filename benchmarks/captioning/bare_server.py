@@ -47,7 +47,8 @@ class BareServer:
 
     async def build(self) -> str:
         reply = await asyncio.to_thread(self._client.get, Wire(self._url, b"", {}), "/props")
-        return str(reply.at("build_info"))
+        told = str(reply.at("build_info"))
+        return "" if "unknown" in told else told
 
 
 @asynccontextmanager

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -26,7 +27,7 @@ from agent.config import Config, parse
 from agent.plugin import Captioner, Context
 from agent.registry import Registry
 from agent.runtime import remove_runtime_folder, runtime_folder
-from agent.values import Pixels
+from agent.values import Pixels, Question
 from benchmarks.captioning import plan
 from benchmarks.captioning.bare_server import BareServer, bare_server, free_port
 from benchmarks.captioning.plan import PLAN, Rival
@@ -119,13 +120,13 @@ class Race:
                 command = plan.command(llama_server, files, free_port())
                 self._plan = await stack.enter_async_context(bare_server(command, plan.environment(), plan.TIMEOUT))
                 await self._plan.caption(jpeg(warm_up), plan.PROMPT)
-                times.engine = f"llama-server {await self._plan.build()}"
+                times.engine = f"llama-server {await self._plan.build()}".strip()
             else:
                 made = await stack.enter_async_context(running(config, rival.name, asked))
                 self.made[rival.name] = made
                 good(await made.look(-1, warm_up))
                 engine = await made.engine(warm_up)
-                times.engine = engine.build or engine.about
+                times.engine = engine.about.partition("served by ")[2] or engine.about
 
     async def run(self, shown: Sequence[Pixels]) -> None:
         for number in range(len(shown)):
@@ -180,18 +181,25 @@ def good(look: Look) -> Look:
 async def questions(
     made: Pipeline, name: str, shown: Sequence[Pixels], results: Results, tick: Tick, pairs: int
 ) -> None:
-    """``shown``: two for each round. Both kinds of looks by turns first."""
-    before = made.camera.settings
-    one = dict([next(iter(plan.QUESTIONS.items()))])
+    """``shown``: two for each round. With one question and with five, by turns the one or the other first."""
     told = results.questions[name] = Questions()
+    everything = [Question(key, text, plan.ANSWER_TOKENS) for key, text in plan.QUESTIONS.items()]
     async with quiet(results, f"questions {name}"):
         for number in range(rounds(pairs)):
-            kinds = [(one, told.one_ms), (plan.QUESTIONS, told.five_ms)]
+            kinds = [(everything[:1], told.one_ms), (everything, told.five_ms)]
             for turn, (asked, times) in enumerate(kinds if number % 2 == 0 else reversed(kinds)):
                 tick(f"questions: {name}")
-                made.camera.configure(before.model_copy(update={"questions": asked}))
-                times.append(good(await made.look(number, shown[(2 * number + turn) % len(shown)])).ms)
-    made.camera.configure(before)
+                times.append(await _asked(made, shown[(2 * number + turn) % len(shown)], asked))
+
+
+async def _asked(made: Pipeline, pixels: Pixels, questions: Sequence[Question]) -> float:
+    """Milliseconds for the caption and the answers. Each must have one, or it would cost nothing."""
+    request = await asyncio.to_thread(made.request, pixels)
+    began = time.perf_counter()
+    caption = await made.captioner.caption(replace(request, questions=tuple(questions)))
+    ms = (time.perf_counter() - began) * 1000
+    assert all(answer.value is not None for answer in caption.answers.values()), caption
+    return ms
 
 
 async def tiny(results: Results, tick: Tick, pairs: int) -> None:

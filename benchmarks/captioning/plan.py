@@ -31,6 +31,8 @@ QUESTIONS = {
     "dog": "Is there a dog?",
     "night": "Is it night?",
 }
+ANSWER_TOKENS = 4
+"""What "Yes." and its end take, and one to spare. Random weights end no answer by themselves."""
 STRICT = Path(__file__).parents[2] / "tests/data/strict"
 STRICT_TILE = (96, 16)
 """Pixels and tokens of a tile of the tiny model's strict twin."""

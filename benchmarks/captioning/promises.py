@@ -64,7 +64,7 @@ def remarks(results: Results) -> list[str]:
 def _against_transformers(ratio: float) -> str:
     """``ratio``: Transformers' time over ours."""
     if ratio >= 1:
-        return f"Transformers in its best setting is not ahead: it takes {ratio:.2f}x the time of llama-server's fast mmproj"
+        return f"Transformers in its best setting is not ahead: it takes {ratio:.2f}x the time of llama-server"
     return (
         f"Transformers in its best setting is ahead: it takes {ratio:.2f}x the time of llama-server's fast mmproj. It "
         "sends a picture of one tile once, llama.cpp twice (the tile, then the overview)"
