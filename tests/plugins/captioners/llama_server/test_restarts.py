@@ -6,6 +6,8 @@
 from __future__ import annotations
 
 import asyncio
+import ctypes
+import gc
 import os
 import sys
 import time
@@ -105,6 +107,9 @@ async def killed_while_asked(engine: LlamaServer, process: psutil.Process, quest
 
 
 def megabytes() -> float:
+    gc.collect()
+    if hasattr(libc := ctypes.CDLL(None), "malloc_trim"):
+        libc.malloc_trim(0)  # what is free must not hide what is kept
     return psutil.Process().memory_info().rss / 2**20
 
 

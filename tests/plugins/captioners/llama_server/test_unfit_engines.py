@@ -196,7 +196,7 @@ async def test_socket_with_too_long_a_path(real: RealEngine, captioner: Callable
         with pytest.raises(
             Misconfigured, match=r"at most 100 work\. Set XDG_RUNTIME_DIR to a folder with a shorter pa"
         ):
-            await LlamaServer(engine.config, long).run()
+            await asyncio.wait_for(LlamaServer(engine.config, long).run(), 30)
 
 
 async def test_socket_with_as_long_a_path_as_may_be(
