@@ -58,7 +58,8 @@ class App:
         self._counters = Counters()
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="pictures")
         self._queue = FrameQueue(self._counters)
-        self._house = House(version("camscribe"), self._queue, self._engine_state, self._clock, self._counters)
+        self._version = version("camscribe")
+        self._house = House(self._version, self._queue, self._engine_state, self._clock, self._counters)
         self._house.captioners = config.captioners
         self._reload = Reload(config, self._apply, self._counters)
 
@@ -83,7 +84,7 @@ class App:
                 self._house.engines_wanted = self._reload.again
                 self._engines.in_service = True
                 async with control.serve(control_socket(config.data_dir), self._answer):
-                    log.info("camscribe %s watches %s", version("camscribe"), _listed(list(config.cameras)))
+                    log.info("camscribe %s watches %s", self._version, _listed(list(config.cameras)))
                     await stop.wait()
                 log.info("stopping")
             finally:
