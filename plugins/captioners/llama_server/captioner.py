@@ -22,7 +22,7 @@ from agent.plugin import (
     Wire,
 )
 from plugins.captioners.answering import caption_and_answers
-from plugins.captioners.llama_server import binary, command, describe, endpoint, hub
+from plugins.captioners.llama_server import binary, command, describe, endpoint, hub, mmproj
 from plugins.captioners.llama_server.client import Client, EngineLost, body_of, encoded
 from plugins.captioners.llama_server.config import LlamaServerConfig
 from plugins.captioners.llama_server.engine import Engine, Launch, Pace
@@ -128,8 +128,8 @@ class LlamaServer(Captioner[LlamaServerConfig]):
         config, folder = self.config, self.context.runtime_dir
         place = await asyncio.to_thread(self._place)
         engine = await self._engine()
-        self._mind(engine)
-        files = await self._files()
+        config, files = await self._fitted(engine, await self._files())
+        self._mind(engine, config)
         await endpoint.make_way(place, folder)
         return Launch(
             name=str(engine),
@@ -140,9 +140,23 @@ class LlamaServer(Captioner[LlamaServerConfig]):
             about=await asyncio.to_thread(describe.set_up, engine, config, files),
         )
 
-    def _mind(self, engine: binary.Found) -> None:
+    async def _fitted(self, engine: binary.Found, files: Files) -> tuple[LlamaServerConfig, Files]:
+        """With a projector as this machine serves it best."""
+        config = self.config
+        on_gpu = bool(engine.devices) and config.gpu_layers != 0
+        try:
+            wanted = await asyncio.to_thread(mmproj.wish, config.mmproj_type, files.mmproj, engine, on_gpu=on_gpu)
+        except (ValueError, OSError):
+            return config, files  # the engine will say what is wrong with the file
+        if not wanted:
+            return config, files
+        copy = await mmproj.prepared(files.mmproj, wanted, self.context.data_dir / "projectors", self.log)
+        uncut = wanted.uncut and copy != files.mmproj
+        return config.without_budget() if uncut else config, Files(files.model, copy)
+
+    def _mind(self, engine: binary.Found, config: LlamaServerConfig) -> None:
         """Say once what this engine can't do for this model."""
-        if describe.lacks_budget(engine, self.config) and str(engine) not in self._minded:
+        if describe.lacks_budget(engine, config) and str(engine) not in self._minded:
             self._minded.add(str(engine))
             self.log.info(
                 "%s has no option %s: pictures are sent in the size the model wants, and a model that cuts them up "

@@ -14,11 +14,12 @@ from typing import Annotated, Self, TypeVar
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from agent.plugin import ConfigPath, Duration, Geometry, ModelView, PluginConfig
-from plugins.captioners.llama_server.gguf import check_text_model, wanted_picture
-from plugins.captioners.llama_server.presets import DEFAULT, PRESETS, Files, Model, hosted, preset_for
+from plugins.captioners.llama_server.gguf import Sight, check_text_model, wanted_picture
+from plugins.captioners.llama_server.mmproj import NumberType
+from plugins.captioners.llama_server.presets import DEFAULT, PRESETS, Files, Hosted, Model, hosted, preset_for
 
 T = TypeVar("T")
-_UNKNOWN_VIEW = ModelView(Geometry.ASPECT, 768)
+_UNKNOWN = Sight(ModelView(Geometry.ASPECT, 768), low=448, high=1024)
 _OWN_CONTEXT = 4096
 
 
@@ -53,9 +54,14 @@ class LlamaServerConfig(PluginConfig):
     """How a frame becomes the model's picture: square (stretched; SmolVLM) or aspect (kept). Left out: as the model's
     files or its preset say."""
     picture_size: Annotated[int, Field(ge=32, le=4096)] | None = None
-    """The square's edge or the long edge of the model's picture, in pixels. Left out: as the model wants."""
+    """The square's edge or the long edge of the model's picture, in pixels, at every ``detail``. Left out: as the model
+    wants, see docs/models.md."""
     image_tokens: Annotated[int, Field(ge=0, le=16384)] | None = None
-    """The most tokens one picture may take; 0 for no limit. Left out: as the model wants."""
+    """The most tokens one picture may take, whatever its camera's ``detail``; 0 for no limit. Left out: as the model
+    wants."""
+    mmproj_type: NumberType = NumberType.AUTO
+    """What the picture projector's weights are to be: as_is (the file is left alone), bf16, f16 or q8_0, in a copy that
+    is made once. auto: BF16 where processor and engine are fast at it, else as the file has them."""
     extra_args: tuple[str, ...] = ()
     """More options for the llama-server's command line, one item a word: ["--flash-attn", "on"]. They come last and so
     win over camscribe's own."""
@@ -129,8 +135,18 @@ class LlamaServerConfig(PluginConfig):
         """The model that is meant, with what the config says over what is known of it."""
         model = self._model()
         view = ModelView(self.geometry or model.view.geometry, self.picture_size or model.view.size)
+        low, high = (None, None) if self.picture_size else (model.low, model.high)
         tokens = model.image_tokens if self.image_tokens is None else self.image_tokens or None
-        return dataclasses.replace(model, view=view, image_tokens=tokens, context=self.context or model.context)
+        context = self.context or model.context
+        return dataclasses.replace(model, view=view, low=low, high=high, image_tokens=tokens, context=context)
+
+    def without_budget(self) -> Self:
+        """For a projector that leaves it to the picture's size how many tokens it takes."""
+        if self.image_tokens is not None:
+            return self
+        config = self.model_copy()
+        config.__dict__["choice"] = dataclasses.replace(self.choice, image_tokens=None)
+        return config
 
     def _model(self) -> Model:
         if self.hf is not None:
@@ -138,8 +154,8 @@ class LlamaServerConfig(PluginConfig):
         if self.model is None or self.mmproj is None:
             return PRESETS[self.preset or DEFAULT]
         _about(self.model, check_text_model)
-        view, tokens = _about(self.mmproj, wanted_picture) or (_UNKNOWN_VIEW, None)
-        return Model(self.model.stem, Files(self.model, self.mmproj), view, tokens, context=_OWN_CONTEXT)
+        sight = _about(self.mmproj, wanted_picture) or _UNKNOWN
+        return _own(self.model.stem, Files(self.model, self.mmproj), sight)
 
 
 def _hosted(text: str) -> Model:
@@ -147,9 +163,13 @@ def _hosted(text: str) -> Model:
     origin = hosted(text)
     known = preset_for(origin)
     if known is None:
-        return Model(origin.repo.rpartition("/")[2], origin, _UNKNOWN_VIEW, None, context=_OWN_CONTEXT)
+        return _own(origin.repo.rpartition("/")[2], origin, _UNKNOWN)
     name = known.name if known.origin == origin else origin.repo.rpartition("/")[2]
     return dataclasses.replace(known, name=name, origin=origin)
+
+
+def _own(name: str, origin: Files | Hosted, sight: Sight) -> Model:
+    return Model(name, origin, sight.view, sight.image_tokens, sight.low, sight.high, _OWN_CONTEXT)
 
 
 def _about(path: Path, look: Callable[[Path], T]) -> T:

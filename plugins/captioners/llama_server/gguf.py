@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import struct
+from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import BinaryIO
 
@@ -69,14 +71,28 @@ def _unpack(file: BinaryIO, form: str) -> int | float | bool:
 
 
 _VISION = "clip.vision."
+CUTS = f"{_VISION}preproc_image_size"
+"""Where it is larger than a tile, llama.cpp enlarges every picture to it and cuts it into tiles."""
 _PROJECTOR_KEYS = {
     "general.architecture",
     "clip.projector_type",
     f"{_VISION}image_size",
     f"{_VISION}patch_size",
     f"{_VISION}projector.scale_factor",
-    f"{_VISION}preproc_image_size",
+    CUTS,
 }
+_MERGED = 2
+"""Patches by patches that a Qwen-VL makes one token of."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sight:
+    """How a model wants its pictures: the view, its size at low and high detail, and the most tokens a picture."""
+
+    view: ModelView
+    low: int | None = None
+    high: int | None = None
+    image_tokens: int | None = None
 
 
 def check_text_model(path: Path) -> None:
@@ -85,18 +101,34 @@ def check_text_model(path: Path) -> None:
         raise ValueError("it is a picture projector: that belongs under mmproj, and the language model under model")
 
 
-def wanted_picture(mmproj: Path) -> tuple[ModelView, int | None] | None:
-    """The view and the token budget of a model with this projector; None where the file doesn't tell.
+def cuts_every_picture(mmproj: Path) -> bool:
+    """A SmolVLM's projector, which has every picture cut into tiles. Raises ValueError, OSError."""
+    return _cuts(read_header(mmproj, _PROJECTOR_KEYS))
+
+
+def wanted_picture(mmproj: Path) -> Sight | None:
+    """How a model with this projector sees; None where the file doesn't tell.
 
     Raises ValueError where it is no projector.
     """
     facts = read_header(mmproj, _PROJECTOR_KEYS)
     if facts.get("general.architecture", "clip") != "clip":
         raise ValueError("it is a language model: that belongs under model, and the mmproj file under mmproj")
-    size = int(facts.get(f"{_VISION}image_size", 0))
-    if facts.get("clip.projector_type") != "idefics3" or not size:
-        return None
+    kind, size = facts.get("clip.projector_type"), int(facts.get(f"{_VISION}image_size", 0))
     patch, shuffle = int(facts.get(f"{_VISION}patch_size", 0)), int(facts.get(f"{_VISION}projector.scale_factor", 0))
-    tiles_each_picture = int(facts.get(f"{_VISION}preproc_image_size", 0)) > size
-    tokens = (size // patch // shuffle) ** 2 if patch and shuffle and tiles_each_picture else None
-    return ModelView(Geometry.SQUARE, size), tokens
+    if kind == "idefics3" and size:
+        if not _cuts(facts):
+            return Sight(ModelView(Geometry.SQUARE, size))
+        tokens = (size // patch // shuffle) ** 2 if patch and shuffle else None
+        return Sight(ModelView(Geometry.SQUARE, size), high=2 * size, image_tokens=tokens)
+    if kind == "gemma3" and size:
+        return Sight(ModelView(Geometry.SQUARE, size))
+    if isinstance(kind, str) and kind.startswith("qwen") and kind.endswith("vl_merger") and patch:
+        token = patch * _MERGED
+        return Sight(ModelView(Geometry.ASPECT, 24 * token), low=16 * token, high=48 * token)
+    return None
+
+
+def _cuts(facts: Mapping[str, Value]) -> bool:
+    tile = int(facts.get(f"{_VISION}image_size", 0))
+    return facts.get("clip.projector_type") == "idefics3" and int(facts.get(CUTS, 0)) > tile > 0

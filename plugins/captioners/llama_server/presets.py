@@ -1,9 +1,10 @@
 """The models worth a name: where each comes from, and the picture it wants.
 
 A SmolVLM (``idefics3``) is trained on square tiles that the picture is stretched to. llama.cpp would cut every picture
-into up to twelve of them and an overview, which takes six times as long as one tile; a budget of one tile's tokens
-prevents that, but makes it letterbox anything that is not square. So these models are sent a square of the tile's size,
-stretched by us: fast, and as they were trained. Models with dynamic resolution want the aspect kept.
+into up to twelve of them and an overview, which takes six times as long as one tile. A copy of the projector
+(mmproj.py) leaves that to us; else a budget of one tile's tokens prevents it, but that makes it letterbox anything that
+is not square. So these models are sent a square of whole tiles, stretched by us: fast, and as they were trained. Models
+with dynamic resolution want the aspect kept.
 """
 
 from __future__ import annotations
@@ -83,11 +84,18 @@ class Model:
 
 
 def _smol(name: str, origin: Hosted, image: int, tokens: int, facts: Facts) -> Model:
-    return Model(name, origin, ModelView(Geometry.SQUARE, image), tokens, facts=facts)
+    """At high detail four tiles; it can't see less than one."""
+    return Model(name, origin, ModelView(Geometry.SQUARE, image), tokens, high=2 * image, facts=facts)
 
 
-def _dynamic(name: str, origin: Hosted, long_edge: int, tokens: int | None, facts: Facts) -> Model:
-    return Model(name, origin, ModelView(Geometry.ASPECT, long_edge), tokens, context=4096, facts=facts)
+def _dynamic(name: str, origin: Hosted, low: int, medium: int, high: int, facts: Facts) -> Model:
+    """The picture's size decides how many tokens it takes."""
+    return Model(name, origin, ModelView(Geometry.ASPECT, medium), None, low, high, context=4096, facts=facts)
+
+
+def _fixed(name: str, origin: Hosted, view: ModelView, facts: Facts) -> Model:
+    """It makes the same number of tokens of every picture."""
+    return Model(name, origin, view, None, context=4096, facts=facts)
 
 
 _APACHE = "Apache-2.0"
@@ -163,11 +171,10 @@ PRESETS = {
                 license=_APACHE,
             ),
         ),
-        _dynamic(
+        _fixed(
             "moondream2",
             Hosted("ggml-org/moondream2-20250414-GGUF", "F16"),
-            378,
-            None,
+            ModelView(Geometry.ASPECT, 378),
             Facts(
                 "Made for questions about a picture; a large download, as its files come unquantised only.",
                 download=3_749_313_056,
@@ -179,8 +186,9 @@ PRESETS = {
         _dynamic(
             "qwen2.5-vl-3b",
             Hosted("ggml-org/Qwen2.5-VL-3B-Instruct-GGUF", "Q4_K_M", "Q8_0"),
+            448,
             672,
-            None,
+            1344,
             Facts(
                 "Reads signs and labels; wants a graphics processor.",
                 download=2_774_658_784,
@@ -192,8 +200,9 @@ PRESETS = {
         _dynamic(
             "qwen3-vl-2b",
             Hosted("ggml-org/Qwen3-VL-2B-Instruct-GGUF", "Q8_0"),
+            448,
             672,
-            None,
+            1344,
             Facts(
                 "The newer Qwen, and smaller; reads signs and labels in many languages.",
                 download=2_279_480_352,
@@ -202,11 +211,10 @@ PRESETS = {
                 license=_APACHE,
             ),
         ),
-        _dynamic(
+        _fixed(
             "gemma-3-4b",
             Hosted("ggml-org/gemma-3-4b-it-GGUF", "Q4_K_M"),
-            768,
-            None,
+            ModelView(Geometry.SQUARE, 896),
             Facts(
                 "Writes in many languages; wants a graphics processor.",
                 download=3_341_008_960,
@@ -218,8 +226,9 @@ PRESETS = {
         _dynamic(
             "gemma-4-e2b",
             Hosted("ggml-org/gemma-4-E2B-it-GGUF", "Q4_0", "Q8_0"),
+            528,
             768,
-            None,
+            1344,
             Facts(
                 "The newer Gemma: many languages; wants a graphics processor or patience.",
                 download=3400 * MB,
@@ -232,8 +241,9 @@ PRESETS = {
         _dynamic(
             "lfm2.5-vl-450m",
             Hosted("LiquidAI/LFM2.5-VL-450M-GGUF", "Q8_0"),
+            352,
             512,
-            64,
+            672,
             Facts(
                 "Small, spends few tokens on a picture, and speaks nine languages.",
                 download=482 * MB,
@@ -246,8 +256,9 @@ PRESETS = {
         _dynamic(
             "lfm2.5-vl-1.6b",
             Hosted("LiquidAI/LFM2.5-VL-1.6B-GGUF", "Q8_0"),
+            352,
             512,
-            64,
+            672,
             Facts(
                 "Middle-sized, spends few tokens on a picture, and speaks nine languages.",
                 download=1830 * MB,

@@ -1,0 +1,163 @@
+"""The picture projector as this machine serves it best: a copy in another number type, that leaves the cutting to us.
+
+On a processor the picture's encoding is nine tenths of a caption. One that multiplies BF16 numbers itself does it a
+quarter faster with a projector of these, where the engine's code makes use of that.
+
+A SmolVLM's file says that every picture is to be enlarged and cut into up to twelve tiles. The copy doesn't, so that
+the size of the picture that is sent decides: one tile, or four at ``detail: high``. A budget of tokens on the server
+could only set the same for all cameras, and older builds have none.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import logging
+import os
+import shutil
+import sys
+import time
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+
+from plugins.captioners.llama_server.binary import Found
+from plugins.captioners.llama_server.gguf import CUTS, cuts_every_picture
+
+SCRIPT = Path(__file__).with_name("rewrite.py")
+"""Not imported: it brings in the gguf package."""
+WITHIN = 300.0
+WORTH_IT = 32_000_000
+"""Bytes: a smaller projector is quick as it is."""
+SPARE = 500_000_000
+"""Bytes that stay free on the disk."""
+FORGET_AFTER = 30 * 86400
+VERSION = 1
+"""Of what a copy is like; another one, and old copies are made anew."""
+
+
+class NumberType(StrEnum):
+    """What the projector's weights may be."""
+
+    AUTO = "auto"
+    AS_IS = "as_is"
+    BF16 = "bf16"
+    F16 = "f16"
+    Q8_0 = "q8_0"
+
+
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """What the copy is to be like."""
+
+    type: str | None
+    """None: the numbers stay as they are."""
+    uncut: bool
+
+    def __bool__(self) -> bool:
+        return self.type is not None or self.uncut
+
+
+class _Failed(Exception):
+    pass
+
+
+def wish(kind: NumberType, source: Path, engine: Found, *, on_gpu: bool) -> Wish:
+    """What is best for this file on this machine. Reads the file's header. Raises ValueError, OSError."""
+    if kind is NumberType.AS_IS:
+        return Wish(None, uncut=False)
+    uncut = cuts_every_picture(source)
+    if kind is not NumberType.AUTO:
+        return Wish(kind.value.upper(), uncut)
+    fast = "AVX512_BF16" in engine.features and not on_gpu
+    return Wish("BF16" if fast and source.stat().st_size >= WORTH_IT else None, uncut)
+
+
+async def prepared(source: Path, wanted: Wish, folder: Path, log: logging.Logger) -> Path:
+    """The copy, made where there is none yet; the file itself where that fails."""
+    try:
+        target = await asyncio.to_thread(_target, source, wanted, folder)
+        if not await asyncio.to_thread(_kept, target):
+            began = time.monotonic()
+            await asyncio.to_thread(_room, source, wanted, folder)
+            await _write(source, wanted, target)
+            await asyncio.to_thread(_forget, target)
+            log.info("made a copy of %s for this machine in %.1f s: %s", source.name, time.monotonic() - began, target)
+    except (_Failed, OSError) as error:
+        log.warning(
+            "%s is used as it is, as no copy of it could be made for this machine: %s Captions take longer so.",
+            source.name,
+            error if isinstance(error, _Failed) else f"{error.strerror or error}.",
+        )
+        return source
+    return target
+
+
+def _target(source: Path, wanted: Wish, folder: Path) -> Path:
+    stat = source.stat()
+    facts = [VERSION, str(source.resolve()), stat.st_size, stat.st_mtime_ns, wanted.type, wanted.uncut]
+    digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
+    return folder / f"{source.stem}-{(wanted.type or 'same').lower()}-{digest}.gguf"
+
+
+def _kept(target: Path) -> bool:
+    """It is there; its time says when it was last of use."""
+    try:
+        os.utime(target)
+    except FileNotFoundError:
+        return False
+    return True
+
+
+def _room(source: Path, wanted: Wish, folder: Path) -> None:
+    folder.mkdir(parents=True, exist_ok=True)
+    needed = source.stat().st_size * (2 if wanted.type in {"BF16", "F16"} else 1) + SPARE
+    free = shutil.disk_usage(folder).free
+    if free < needed:
+        raise _Failed(f"{folder} has {free // 1_000_000} MB free, and {needed // 1_000_000} MB are needed.")
+
+
+async def _write(source: Path, wanted: Wish, target: Path) -> None:
+    """Under another name first, so that there is never half a copy."""
+    part = target.with_name(f".{target.name}.part")
+    order = {
+        "source": str(source),
+        "target": str(part),
+        "type": wanted.type,
+        "keys": {CUTS: 0} if wanted.uncut else {},
+    }
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", str(SCRIPT), json.dumps(order)),
+        stdin=asyncio.subprocess.DEVNULL,
+        stdout=asyncio.subprocess.DEVNULL,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        async with asyncio.timeout(WITHIN):
+            _, said = await process.communicate()
+        if process.returncode:
+            raise _Failed(f"{_last_line(said) or f'exit status {process.returncode}'}.")
+        await asyncio.to_thread(part.replace, target)
+    except TimeoutError:
+        raise _Failed(f"It took longer than {WITHIN:g} s.") from None
+    finally:
+        if process.returncode is None:
+            process.kill()
+            await process.wait()
+        await asyncio.to_thread(part.unlink, missing_ok=True)
+
+
+def _last_line(said: bytes) -> str:
+    return said.decode("utf-8", "replace").strip().rpartition("\n")[2][:300]
+
+
+def _forget(target: Path) -> None:
+    """Copies of what this file was before, and any that nobody has used for long."""
+    kind = target.name.removesuffix(".gguf")[:-16]
+    for path in target.parent.glob("*.gguf"):
+        if path == target:
+            continue
+        before = path.name.startswith(kind) and len(path.name) == len(target.name)
+        if before or time.time() - path.stat().st_mtime > FORGET_AFTER:
+            path.unlink(missing_ok=True)
