@@ -149,13 +149,29 @@ class LlamaModels(Models):
             plan = hub.Plan.read(path)
             if plan is None:
                 raise Misconfigured(f"Nothing of {name} is on this machine (looked in {folder}).")
-            before = _size_of(folder)
+            places = (folder, self._data_dir / "projectors")
+            before = sum(map(_size_of, places))
             path.unlink()
             if any(hub.Plan.read(other) for other in folder.glob("*.json")):
-                _remove_files(plan, folder)
-                return before - _size_of(folder)
-            shutil.rmtree(folder)
-            return before
+                self._remove_files(plan, folder)
+            else:
+                self._remove_copies(plan.mmproj)
+                shutil.rmtree(folder)
+            return before - sum(map(_size_of, places))
+
+    def _remove_files(self, plan: hub.Plan, folder: Path) -> None:
+        """Those that no other plan in the folder needs, with what is left of their download."""
+        needed = {entry.name for entry in hub.planned(folder)}
+        for entry in plan.files:
+            if entry.name not in needed:
+                for path in (folder / entry.name, entry.partial(folder)):
+                    path.unlink(missing_ok=True)
+                self._remove_copies(entry.name)
+
+    def _remove_copies(self, name: str) -> None:
+        """What was made of a projector for this machine."""
+        for path in (self._data_dir / "projectors").glob(f"{hub.literal(Path(name).stem)}-*.gguf"):
+            path.unlink(missing_ok=True)
 
     @contextmanager
     def _locked(self, origin: Hosted) -> Iterator[None]:
@@ -178,15 +194,6 @@ def _preset_of(origin: Hosted) -> str | None:
         if isinstance(known, Hosted) and (known.repo, known.quant) == (origin.repo, origin.quant):
             return name
     return None
-
-
-def _remove_files(plan: hub.Plan, folder: Path) -> None:
-    """Those that no other plan in the folder needs, and what was made of them or is left of their download."""
-    needed = {entry.name for entry in hub.planned(folder)}
-    for entry in plan.files:
-        if entry.name not in needed:
-            for path in [folder / entry.name, *folder.glob(f"{hub.literal(Path(entry.name).stem)}.*")]:
-                path.unlink(missing_ok=True)
 
 
 def _size_of(folder: Path) -> int:

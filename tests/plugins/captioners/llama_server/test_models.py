@@ -88,11 +88,16 @@ async def test_models_by_repository_and_own_folders_are_found(models: LlamaModel
 
 
 async def test_removing_frees_everything(models: LlamaModels, data: Path):
-    await asyncio.to_thread(downloaded, data, Hosted(REPO, "Q4_K_M"))
-    folder = hub.folder_of(REPO, data)
-    await asyncio.to_thread((folder / "mmproj-F16.bf16.gguf").write_bytes, bytes(1000))  # made of it on this machine
-    assert await models.remove(f"{REPO}:Q4_K_M") > 1_500_000
-    assert await asyncio.to_thread(lambda: list((data / "models").iterdir())) == []
+    def put() -> None:
+        downloaded(data, Hosted(REPO, "Q4_K_M"))
+        (data / "projectors").mkdir()
+        for name in ("mmproj-F16-bf16-0123.gguf", "other-bf16-0123.gguf"):  # made of projectors, for this machine
+            (data / "projectors" / name).write_bytes(bytes(1_000_000))
+
+    await asyncio.to_thread(put)
+    assert await models.remove(f"{REPO}:Q4_K_M") > 2_500_000
+    left = await asyncio.to_thread(lambda: [path.name for path in data.rglob("*") if path.is_file()])
+    assert left == ["other-bf16-0123.gguf"]
     with pytest.raises(Misconfigured, match="Nothing of owner/Some-GGUF:Q4_K_M is on this machine"):
         await models.remove(f"{REPO}:Q4_K_M")
 
