@@ -57,6 +57,21 @@ async def test_a_good_look_is_recorded_with_everything_about_it(tmp_path):
         assert camera.last_good.id == observation.id
 
 
+async def test_a_caption_that_hit_its_limit_is_cut_at_a_sentence_and_marked(tmp_path):
+    async with desk(tmp_path) as house, running(house.camera()) as camera:
+        answer = Caption("A man stands there. He is wearing a", True, 60, 10.0, 2.0, "scripted")
+
+        async def caption(request):
+            house.captioner.requests.append(request)
+            return answer
+
+        house.captioner.caption = caption
+        await look(house, camera)
+        (observation,) = await house.recorded()
+        assert (observation.caption, observation.truncated) == ("A man stands there.", True)
+        assert house.captioner.requests[0].max_tokens == 60
+
+
 async def test_a_failure_is_told_first_then_when_its_kind_changes_then_every_ten_minutes(tmp_path):
     async with desk(tmp_path) as house, running(house.camera(every="30s")) as camera:
         camera.source.give = unavailable(Failure.TIMEOUT)
