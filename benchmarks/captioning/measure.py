@@ -73,8 +73,8 @@ def configured(captioners: Mapping[str, Mapping[str, Any]]) -> Config:
 async def running(config: Config, name: str, asked: Asked) -> AsyncIterator[Pipeline]:
     """A captioner as the service has it, ready."""
     choice = config.captioners[name].plugin
-    folder = Path(tempfile.mkdtemp(prefix="camscribe-bench-"))
-    runtime = runtime_folder(folder)
+    folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="camscribe-bench-"))
+    runtime = await asyncio.to_thread(runtime_folder, folder)
     context = Context(name, logging.getLogger(f"camscribe.captioner.{name}"), folder, runtime)
     captioner: Captioner[Any] = choice.type(choice.options, context)
     try:
@@ -82,8 +82,8 @@ async def running(config: Config, name: str, asked: Asked) -> AsyncIterator[Pipe
             await captioner.ready(plan.TIMEOUT)
             yield made
     finally:
-        remove_runtime_folder(runtime)
-        shutil.rmtree(folder, ignore_errors=True)
+        await asyncio.to_thread(remove_runtime_folder, runtime)
+        await asyncio.to_thread(shutil.rmtree, folder, ignore_errors=True)
 
 
 async def frames(count: int) -> list[Pixels]:
@@ -110,7 +110,8 @@ class Race:
 
     async def start(self, stack: AsyncExitStack, folder: Path, llama_server: Path, warm_up: Pixels) -> None:
         """Every engine is loaded, and has had one picture."""
-        config = configured({rival.name: rival.options for rival in self._rivals if rival.name != PLAN})
+        options = {rival.name: rival.options for rival in self._rivals if rival.name != PLAN}
+        config = await asyncio.to_thread(configured, options)
         asked = Asked(plan.PROMPT, plan.TOKENS, plan.TIMEOUT)
         for rival in self._rivals:
             self._tick(f"starting: {rival.title}")
@@ -205,7 +206,7 @@ async def _asked(made: Pipeline, pixels: Pixels, questions: Sequence[Question]) 
 async def tiny(results: Results, tick: Tick, pairs: int) -> None:
     """The same requests through camscribe and straight to the engine; then the questions."""
     count = plan.TINY_LOOKS
-    config = configured({"tiny": plan.tiny()})
+    config = await asyncio.to_thread(configured, {"tiny": plan.tiny()})
     shown = await pictures.drawn(count, config.registry)
     tick(f"{count} looks through the tiny model, both ways")
     async with quiet(results, "tiny"):
@@ -225,8 +226,10 @@ def _unheard(_what: str, _done: int) -> None:
 
 async def accuracy(binary: Path | None, results: Results, tick: Tick) -> None:
     """The strict twin's exact captions both ways on one engine: ``binary``, else the one in the wheel."""
-    config = configured({"slow": plan.strict(binary, fast=False), "fast": plan.strict(binary, fast=True)})
-    scenes = await asyncio.to_thread(plan.scenes)
+    config = await asyncio.to_thread(
+        configured, {"slow": plan.strict(binary, fast=False), "fast": plan.strict(binary, fast=True)}
+    )
+    scenes = await asyncio.to_thread(plan.scenes, plan.SCENES)
     asked = Asked(plan.PROMPT)
     right = {"slow": 0, "fast": 0}
     async with running(config, "slow", asked) as slow, running(config, "fast", asked) as fast:

@@ -96,7 +96,7 @@ def strict(binary: Path | None, *, fast: bool) -> dict[str, Any]:
     )
 
 
-def scenes(count: int = SCENES) -> list[tuple[str, Image.Image]]:
+def scenes(count: int) -> list[tuple[str, Image.Image]]:
     """Drawn doorsteps that no training has seen, each with the truth about it; often two things, as in training."""
     rng = random.Random("captioning benchmark")
     drawn = []
