@@ -113,8 +113,10 @@ class Hub(BaseHTTPRequestHandler):
             self.refuse(faults.status, faults.error_code)
         elif faults.token and self.headers["Authorization"] != f"Bearer {faults.token}":
             self.refuse(401, "")
-        elif found := re.fullmatch(r"/api/models/([^/]+/[^/]+)", path):
+        elif found := re.fullmatch(r"/api/models/([^/]+/[^/]+)(?:/revision/[^/]+)?", path):
             self.repository(found[1])
+        elif found := re.fullmatch(r"/api/models/([^/]+/[^/]+)/tree/[^/]+", path):
+            self.tree(found[1])
         elif found := re.fullmatch(r"/([^/]+/[^/]+)/resolve/([^/]+)/(.+)", path):
             self.resolve(found[1], found[3])
         else:
@@ -135,6 +137,17 @@ class Hub(BaseHTTPRequestHandler):
         lfs = {"sha256": sha256(path), "size": size, "pointerSize": 134}
         known = {} if self.faults.no_checksums else {"lfs": lfs}
         return {"rfilename": str(path.relative_to(folder)), "size": size, "blobId": "0" * 40, **known}
+
+    def tree(self, repo: str) -> None:
+        """The list of a snapshot's files."""
+        folder = self.root / repo
+        listed = []
+        for path in sorted(path for path in folder.rglob("*") if path.is_file()):
+            size = path.stat().st_size
+            lfs = {"oid": sha256(path), "size": size, "pointerSize": 134}
+            name = str(path.relative_to(folder))
+            listed.append({"type": "file", "path": name, "size": size, "oid": "0" * 40, "lfs": lfs})
+        self.whole(200, json.dumps(listed).encode(), {"Content-Type": "application/json"})
 
     def resolve(self, repo: str, name: str) -> None:
         path = self.root / repo / name

@@ -13,7 +13,8 @@ class Hosted:
     """A repository on Hugging Face, and which state of it."""
 
     repo: str
-    revision: str = "main"
+    revision: str | None = None
+    """None: its newest."""
     remote_code: bool = False
     """The model brings Python code of its own, which is run."""
 

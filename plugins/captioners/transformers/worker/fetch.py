@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import errno
 import io
 import json
 import os
@@ -41,7 +42,7 @@ def main(settings: dict[str, Any]) -> None:
     try:
         tell(folder=download(settings, lambda words: tell(progress=words)))
     except Exception as error:  # noqa: BLE001  whatever it is, the agent is told, and says it to a person
-        tell(fault=fault(error, settings["repo"]), lasting=type(error).__name__ in LASTING)
+        tell(fault=fault(error, settings["repo"]), lasting=is_lasting(error))
 
 
 def end_with_agent() -> None:
@@ -53,6 +54,7 @@ def end_with_agent() -> None:
 
 LASTING = {"RepositoryNotFoundError", "RevisionNotFoundError", "GatedRepoError", "HFValidationError"}
 """Waiting does not mend these."""
+CLOSED = (401, 403)
 SIGN_OF_LIFE = 10.0
 """Seconds after which it is said again how far it is, on a slow line."""
 
@@ -65,13 +67,23 @@ def on_disk(settings: dict[str, Any], caches: list[str]) -> str | None:
     for cache in caches:
         try:
             folder: str = snapshot_download(
-                settings["repo"], revision=settings["revision"], cache_dir=cache, local_files_only=True
+                settings["repo"],
+                revision=settings["revision"],
+                cache_dir=cache,
+                local_files_only=True,
+                **wanted(settings),
             )
         except LocalEntryNotFoundError:
             continue
         if complete(folder):
             return folder
     return None
+
+
+def wanted(settings: dict[str, Any]) -> dict[str, Any]:
+    """Which of its files: asked for alike when they are looked for and when they are downloaded."""
+    code = CODE if settings["remote_code"] else []
+    return {"allow_patterns": FILES + code, "ignore_patterns": NOT_THESE}
 
 
 def complete(folder: str) -> bool:
@@ -96,20 +108,18 @@ def download(settings: dict[str, Any], progress: Any) -> str:
         def __init__(self, *args: Any, **options: Any) -> None:
             self.bytes = options.get("unit") == "B"
             super().__init__(*args, **{**options, "disable": False, "file": nowhere})
-            if self.bytes:
-                done.more(self.total or 0)
 
         def update(self, n: float | None = 1) -> Any:
-            if self.bytes:
-                done.came(n or 0)
-            return super().update(n)
+            shown = super().update(n)
+            if self.bytes and self.total:
+                done.at(self.n, self.total)
+            return shown
 
     folder: str = snapshot_download(
         settings["repo"],
         revision=settings["revision"],
         cache_dir=settings["cache"],
-        allow_patterns=FILES + (CODE if settings["remote_code"] else []),
-        ignore_patterns=NOT_THESE,
+        **wanted(settings),
         tqdm_class=Bar,
         max_workers=2,
     )
@@ -117,35 +127,44 @@ def download(settings: dict[str, Any], progress: Any) -> str:
 
 
 class Done:
-    """The bytes of all files together. Each percent is told."""
+    """The bytes of all files together, as the bar with the largest total counts them. Each percent is told."""
 
     def __init__(self, progress: Any) -> None:
         self._progress, self._lock = progress, threading.Lock()
-        self._done = self._total = 0.0
+        self._total = 0.0
         self._told, self._when = -1, 0.0
 
-    def more(self, total: float) -> None:
+    def at(self, done: float, total: float) -> None:
         with self._lock:
-            self._total += total
-
-    def came(self, count: float) -> None:
-        with self._lock:
-            self._done += count
-            percent = min(100, int(100 * self._done / self._total)) if self._total else 0
+            if total < self._total:
+                return
+            self._total = total
+            percent = min(100, int(100 * done / total))
             if percent != self._told or time.monotonic() - self._when > SIGN_OF_LIFE:
                 self._told, self._when = percent, time.monotonic()
-                self._progress(f"downloading, {percent} % of {self._total / 1e6:.0f} MB")
+                self._progress(f"downloading, {percent} % of {total / 1e6:.0f} MB")
+
+
+def is_lasting(error: Exception) -> bool:
+    return type(error).__name__ in LASTING or status_of(error) in CLOSED
+
+
+def status_of(error: Exception) -> int | None:
+    return getattr(getattr(error, "response", None), "status_code", None)
 
 
 def fault(error: Exception, repo: str) -> str:
-    kind = type(error).__name__
+    kind, status = type(error).__name__, status_of(error)
     if kind == "GatedRepoError":
         return f"{repo} wants you to accept its terms on Hugging Face first; then set HF_TOKEN."
-    if kind in LASTING:
-        return f"Hugging Face has no {repo} that everybody may read ({kind}). Check its spelling and revision."
-    if isinstance(error, OSError) and error.errno == 28:
+    if is_lasting(error):
+        return (
+            f"Hugging Face has no {repo} that everybody may read ({kind}). Check its spelling and revision; for one "
+            "that needs an account, set HF_TOKEN."
+        )
+    if isinstance(error, OSError) and error.errno == errno.ENOSPC:
         return f"There is no room on the disk for {repo}."
     return (
-        f"The model {repo} is not on this machine yet and can't be downloaded ({kind}). Check the network, or name a "
-        "folder of your own as model."
+        f"The model {repo} is not on this machine yet and can't be downloaded ({status or kind}). Check the network, "
+        "or name a folder of your own as model."
     )
