@@ -62,6 +62,7 @@ async def captions_of_all(service: Service, more: int) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(240)
 async def test_captions_go_on_after_kill_9_of_llama_server_and_of_its_guard(tmp_path: Path):
     if llama_server() is None:
         pytest.skip("no llama-server: make llama-server")

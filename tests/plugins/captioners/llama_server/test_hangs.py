@@ -46,6 +46,7 @@ async def test_standstill_while_idle(real: RealEngine, running: Running, describ
         await describes(engine)
 
 
+@pytest.mark.slow
 async def test_standstill_while_loading(
     real: RealEngine,
     captioner: Callable[..., LlamaServer],
@@ -68,6 +69,7 @@ async def test_standstill_while_loading(
         await describes(engine)
 
 
+@pytest.mark.slow
 async def test_standstill_in_the_middle_of_a_caption(
     real: RealEngine,
     running: Running,
