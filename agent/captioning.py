@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Hashable, Iterable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from typing import Any, TypeVar
@@ -16,6 +16,7 @@ from agent.config import CameraSettings
 from agent.errors import CaptionUnavailable, Failure, FrameUnavailable
 from agent.observing import Observer, Timing
 from agent.plugin import Captioner
+from agent.prints import Prints
 from agent.prompt import in_language
 from agent.queue import FrameQueue, Waiting
 from agent.status import Counters
@@ -31,6 +32,8 @@ RETAKE_WITHIN = 5.0
 
 
 T = TypeVar("T")
+_PRINTS = Prints()
+"""Shared by all captioners: a fallback sends what the first one did."""
 
 
 class Captioning:
@@ -118,7 +121,7 @@ class Captioning:
             view = self._captioner.view(camera.settings.detail)
             pixels, sent = await self._off_loop(_model_sees, camera, waiting.frame, view)
             timing = replace(timing, encoded=self._clock.now().monotonic)
-            shown = self._off_loop(picture.shown, pixels)  # while the model works
+            shown = self._off_loop(_people_see, camera, waiting.frame, pixels)  # while the model works
             caption = await self._ask(waiting, sent)
             people_see = await shown
         except CaptionUnavailable as error:
@@ -193,7 +196,15 @@ def _model_sees(camera: Camera, frame: Frame, view: ModelView) -> tuple[Pixels, 
     pixels = picture.prepare(
         frame.pixels, rotate=settings.rotate, flip=settings.flip, crop=settings.crop, masks=settings.masks
     )
-    return pixels, picture.sent(pixels, view)
+    return pixels, _PRINTS.once(frame.pixels, (_making(settings), view), lambda: picture.sent(pixels, view))
+
+
+def _people_see(camera: Camera, frame: Frame, pixels: Pixels) -> picture.Picture:
+    return _PRINTS.once(frame.pixels, _making(camera.settings), lambda: picture.shown(pixels))
+
+
+def _making(settings: CameraSettings) -> Hashable:
+    return settings.rotate, settings.flip, settings.crop, tuple(tuple(mask) for mask in settings.masks)
 
 
 async def _made(shown: asyncio.Future[picture.Picture] | None) -> picture.Picture | None:
