@@ -186,7 +186,7 @@ async def test_cancelled_caption_lets_its_slot_go(real: RealEngine, running: Run
         await engine.caption(request_(jpegs[2], timeout=60))
         waited = time.monotonic() - began
     print(f"{real.name}: a caption {whole:.2f} s, the one after a cancelled one {waited:.2f} s")
-    assert waited < 3 * whole + 4, "at most the second in which the server looks for its caller, and one step of work"
+    assert waited < 3 * whole + 8, "at most the second in which the server looks for its caller, and one step of work"
 
 
 async def until_processing(engine: LlamaServer) -> None:
