@@ -13,8 +13,12 @@ CONFIG_STATUS = 78
 """The exit status of an engine whose last line is a sentence about what has to be changed (sysexits.h: EX_CONFIG)."""
 _LOOKED_AT = 60
 _LONGEST_WORDS = 700
-_CHATTER = ("print_timing", "slot release", "launch_slot")
-"""llama.cpp's lines about each caption's time, which look like a fault to who doesn't know them."""
+_CHATTER = re.compile(r"\bslot\s+(print_timing|release|get_availabl|launch_slot)")
+"""llama.cpp's lines about each caption, which look like a fault to who doesn't know them."""
+_FROM_OUTSIDE = {-signal.SIGKILL, -signal.SIGTERM, -signal.SIGINT, -signal.SIGHUP}
+_BY_A_SHELL = 128
+"""Added to the signal by a shell script that has started the engine without 'exec'."""
+_INSTEAD = "or, where the config names this one as 'binary', leave that out to use the one that comes with camscribe."
 
 
 class Kind(StrEnum):
@@ -72,10 +76,7 @@ _SIGNS: tuple[tuple[Kind, str, str], ...] = (
     (
         Kind.LIBRARY,
         r"error while loading shared libraries|cannot open shared object file|Library not loaded|Symbol not found:",
-        (
-            "lacks a library of the system. Install what it names, or leave out 'binary' to use the engine that comes "
-            "with camscribe."
-        ),
+        f"lacks a library of the system. Install what it names, {_INSTEAD}",
     ),
     (
         Kind.DEVICE,
@@ -182,20 +183,30 @@ _COMPILED = tuple((kind, re.compile(pattern), sentence) for kind, pattern, sente
 
 def explain(code: int, lines: Sequence[str]) -> Ending:
     """``code``: the exit status or, negative, the signal; ``lines``: what it said."""
-    if code in {-signal.SIGKILL, -signal.SIGILL}:  # from outside: what it said before has nothing to do with it
-        kind = Kind.KILLED if code == -signal.SIGKILL else Kind.INSTRUCTION
-        return Ending(kind, f"The engine {how_it_ended(code)}{'' if kind is Kind.KILLED else last_words(lines)}")
+    if _BY_A_SHELL < code < _BY_A_SHELL + signal.NSIG:
+        code = _BY_A_SHELL - code
+    if code in _FROM_OUTSIDE:  # what it said before has nothing to do with it
+        return Ending(Kind.KILLED, f"The engine {how_it_ended(code)}")
     if code == CONFIG_STATUS and lines:
         return Ending(Kind.CONFIG, lines[-1])
-    looked_at = lines[-_LOOKED_AT:]
+    if (told := _told(code, lines)) is not None:
+        return told
+    known = {-signal.SIGILL: Kind.INSTRUCTION, -signal.SIGBUS: Kind.CUT_SHORT}
+    kind = known.get(code, Kind.CRASH if code < 0 else Kind.OTHER)
+    # A llama-server that was told to end does so as if all were well.
+    how = how_it_ended(code) if code else "ended as if it had been told to (exit status 0)."
+    return Ending(kind, f"The engine {how}{last_words(lines)}")
+
+
+def _told(code: int, lines: Sequence[str]) -> Ending | None:
+    """The cause that its lines tell, where they can have to do with such an end."""
+    if code in {0, -signal.SIGILL}:
+        return None
     for kind, pattern, sentence in _COMPILED:
-        for line in reversed(looked_at):
-            if code and pattern.search(line):
+        for line in reversed(lines[-_LOOKED_AT:]):
+            if pattern.search(line):
                 return Ending(kind, f"The engine {sentence} It {_end(code)}{last_words(lines, line)}")
-    if code == -signal.SIGBUS:
-        return Ending(Kind.CUT_SHORT, f"The engine {how_it_ended(code)}{last_words(lines)}")
-    kind = Kind.CRASH if code < 0 else Kind.OTHER
-    return Ending(kind, f"The engine {how_it_ended(code)}{last_words(lines)}")
+    return None
 
 
 def how_it_ended(code: int) -> str:
@@ -203,28 +214,33 @@ def how_it_ended(code: int) -> str:
     if code == -signal.SIGILL:
         return (
             "was stopped by an illegal instruction: it is built for another processor. Install a llama-server made for "
-            "this machine, or leave out 'binary' to use the one that comes with camscribe."
+            f"this machine, {_INSTEAD}"
         )
     if code == -signal.SIGKILL:
         return "was killed (SIGKILL): by somebody, or by the system because memory ran out."
     if code == -signal.SIGBUS:
         return "lost a part of a file it uses (SIGBUS): a model file was cut short, or its disk fails. Look after it."
+    if code in _FROM_OUTSIDE:
+        return f"was told to end ({_named(code)}), and not by camscribe."
     return _end(code)
 
 
 def _end(code: int) -> str:
+    return f"ended with {_named(code)}." if code >= 0 else f"crashed ({_named(code)})."
+
+
+def _named(code: int) -> str:
     if code >= 0:
-        return f"ended with exit status {code}."
+        return f"exit status {code}"
     try:
-        name = signal.Signals(-code).name
+        return signal.Signals(-code).name
     except ValueError:
-        name = f"signal {-code}"
-    return f"crashed ({name})."
+        return f"signal {-code}"
 
 
 def last_words(lines: Sequence[str], telling: str | None = None) -> str:
     """The last lines, and before them the one that tells the cause where it is not among them."""
-    last = [line for line in lines if not any(word in line for word in _CHATTER)][-LAST_LINES:]
+    last = [line for line in lines if not _CHATTER.search(line)][-LAST_LINES:]
     if telling is not None and telling not in last:
         last = [telling, *last[-(LAST_LINES - 1) :]]
     words = " | ".join(last)

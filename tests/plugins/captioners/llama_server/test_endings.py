@@ -78,7 +78,7 @@ AFTER = "0.00.008.269 E srv  llama_server: exiting due to model loading error"
             "dyld[123]: Library not loaded: @rpath/libggml.dylib",
             -signal.SIGABRT,
             Kind.LIBRARY,
-            "leave out 'binary'",
+            "where the config names this one as 'binary', leave that out",
         ),
         (
             "E ggml_aligned_malloc: insufficient memory (attempted to allocate 784.77 MB)",
@@ -126,7 +126,11 @@ def test_cause_is_told_with_what_to_do_and_the_line_that_tells(line: str, code: 
         (-signal.SIGKILL, Kind.KILLED, "because memory ran out"),
         (-signal.SIGBUS, Kind.CUT_SHORT, "cut short, or its disk fails"),
         (-signal.SIGSEGV, Kind.CRASH, "crashed (SIGSEGV)"),
+        (-signal.SIGTERM, Kind.KILLED, "was told to end (SIGTERM), and not by camscribe"),
+        (0, Kind.OTHER, "ended as if it had been told to (exit status 0)"),
         (3, Kind.OTHER, "exit status 3"),
+        (128 + signal.SIGKILL, Kind.KILLED, "was killed (SIGKILL)"),
+        (128 + signal.SIGSEGV, Kind.CRASH, "crashed (SIGSEGV)"),
     ],
 )
 def test_ends_that_say_nothing_are_told_by_their_code(code: int, kind: Kind, words: str):
@@ -137,6 +141,19 @@ def test_ends_that_say_nothing_are_told_by_their_code(code: int, kind: Kind, wor
 
 def test_clean_end_is_not_blamed_on_what_was_said_before():
     assert explain(0, ["ggml_gallocr_reserve_n: failed to allocate CPU buffer"]).kind is Kind.OTHER
+
+
+def test_lines_about_each_caption_are_no_last_words():
+    """As a llama-server says them that is told to end."""
+    lines = [
+        "0.42.124.200 I srv  llama_server: model loaded",
+        "0.42.124.253 I slot get_availabl: id  0 | task -1 | selected slot by id (0)",
+        "0.42.124.260 I slot launch_slot_: id  0 | task 289 | processing task, is_child = 0",
+        "0.42.149.800 I slot print_timing: id  0 | task 289 | prompt eval time =  9.5 ms",
+        "0.42.149.880 I slot      release: id  0 | task 289 | stop processing: n_tokens = 64, truncated = 0",
+        "0.44.865.867 I srv    operator(): operator(): cleaning up before exit...",
+    ]
+    assert explain(0, lines).sentence.endswith(f"Its last words: {lines[0]} | {lines[-1]}.")
 
 
 def test_words_of_an_engine_that_talks_too_much_are_cut():
