@@ -63,16 +63,7 @@ lint: $(VENV)/dev.stamp
 bench-ingest: $(VENV)/dev.stamp
 	@$(BIN)/python -m benchmarks.ingest $(ARGS)
 
-# Captions. PyTorch goes into a venv of its own; ARGS=--no-transformers needs none, so CI runs the module itself.
-CAPTIONS := benchmarks/work
-
-$(CAPTIONS)/torch.stamp: $(VENV)/python.stamp pyproject.toml
-	@$(PYTHON) -m venv $(CAPTIONS)/venv
-	@echo "Installing PyTorch and Transformers into $(CAPTIONS)/venv (once) …" >&2
-	@$(CAPTIONS)/venv/bin/python -m pip install --quiet --disable-pip-version-check $(PIP_ARGS) --editable '.[transformers]'
-	@touch $@
-
-bench-full: $(VENV)/dev.stamp $(VENV)/llama.stamp $(CAPTIONS)/torch.stamp
+bench-full: $(VENV)/dev.stamp $(VENV)/llama.stamp $(VENV)/transformers.stamp
 	@$(BIN)/python -m benchmarks.captioning $(ARGS)
 
 random-model: $(VENV)/dev.stamp

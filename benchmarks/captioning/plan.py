@@ -37,8 +37,8 @@ STRICT = Path(__file__).parents[2] / "tests/data/strict"
 STRICT_TILE = (96, 16)
 """Pixels and tokens of a tile of the tiny model's strict twin."""
 ROOT = Path(__file__).parents[2]
-TORCH = ROOT / "benchmarks/work/venv/bin/python"
-"""The Python of ``make bench-full`` that has PyTorch."""
+TORCH = ROOT / ".venv/transformers/bin/python"
+"""What ``make transformers`` makes."""
 PLAN = "plan"
 
 

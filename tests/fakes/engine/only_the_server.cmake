@@ -1,5 +1,5 @@
 # Given to llama.cpp's build as CMAKE_PROJECT_llama.cpp_INCLUDE: of all its tools only llama-server is built (and what
-# that needs), which takes a third less time. Its own options leave no tool out.
+# that needs), which saves the time of building them. Its own options leave no tool out.
 function(only_the_server)
   get_property(folders DIRECTORY "${CMAKE_SOURCE_DIR}/tools" PROPERTY SUBDIRECTORIES)
   foreach(folder IN LISTS folders)
