@@ -66,7 +66,8 @@ def test_each_fragment_of_the_table_loads_in_a_whole_config(fragment, tmp_path):
     camera, outputs, top = {"source": "demo"}, {}, {}
     place = camera if key in CameraOptions.model_fields else top if key in Document.model_fields else outputs
     place |= fragment
-    path = write_config(tmp_path, {"cameras": {"door": camera}, "outputs": outputs, **top})
+    others = {"captioners": {"remote": {"preset": "tiny"}}}  # one fragment names it, another describes it
+    path = write_config(tmp_path, {**others, "cameras": {"door": camera}, "outputs": outputs, **top})
     config = load(path, {"MQTT_PASSWORD": "mqtt secret", "HOOK_SECRET": "whsec_MfKQ9r8GKYqrTwjU"})
     assert list(config.outputs) == list(outputs)
 
