@@ -60,7 +60,8 @@ class Engine:
         self._wanted = asyncio.Event()
         self._failed_starts = 0
         self._told_progress = 0.0
-        self._slept = False
+        self._sleepy = False
+        """It falls asleep, sleeps or wakes: whoever wants it has it back in a moment."""
         self._child: Child | None = None
         self._watch: Watch | None = None
         self._before: Sequence[str] = ()
@@ -136,7 +137,7 @@ class Engine:
     @asynccontextmanager
     async def asking(self, timeout: float) -> AsyncIterator[Client]:
         """Its API, for one caption; wakes it where it sleeps. Raises CaptionUnavailable."""
-        if self.asleep:
+        if self._sleepy:
             await self.ready(timeout)
         client, watch = self.client, self._watch
         if client is None or watch is None:
@@ -146,10 +147,6 @@ class Engine:
             yield client
         finally:
             watch.end()
-
-    @property
-    def asleep(self) -> bool:
-        return self.state is State.READY and self.client is None
 
     def unavailable(self) -> CaptionUnavailable:
         return CaptionUnavailable(Failure.ENGINE, f"The engine is not ready ({self}).")
@@ -221,10 +218,10 @@ class Engine:
     async def _serve(self, launch: Launch, run: Run, client: Client, took: float) -> None:
         since = time.monotonic()
         watch = Watch(run, client, self._pace)
-        level = logging.INFO if self._troubles.fresh and not self._slept else logging.DEBUG
+        level = logging.INFO if self._troubles.fresh and not self._sleepy else logging.DEBUG
         about = f": {launch.about}" if launch.about else ""
         self._log.log(level, "engine ready in %.1f s: %s%s", took, launch.name, about)
-        self.client, self._watch, self._failed_starts, self._slept = client, watch, 0, False
+        self.client, self._watch, self._failed_starts, self._sleepy = client, watch, 0, False
         self._move(State.READY)
 
         def well() -> None:
@@ -234,6 +231,7 @@ class Engine:
 
         try:
             await watch.keep(well)
+            self._sleepy = True
         finally:
             self.client = self._watch = None
             self._wanted.clear()
@@ -245,12 +243,12 @@ class Engine:
 
     async def _sleep(self) -> None:
         self._log.debug("the engine sleeps until somebody asks for it")
-        self._slept = True
         self._move(State.READY, ASLEEP)
         await self._wanted.wait()
 
     async def _after(self, ending: Ending, stamp: object, *, was_ready: bool) -> None:
         """Say what happened, then wait before the next start."""
+        self._sleepy = False
         if not was_ready:
             self._failed_starts += 1
         pause = self._pauses.next()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -57,6 +58,50 @@ async def test_caption_wakes_it_without_having_asked_whether_it_is_ready(
         assert len(calls(server)) == 1
         assert (await engine.caption(request_())).text == "A stand-in."
         assert len(calls(server)) == 2
+
+
+async def test_caption_waits_for_the_waking_that_another_one_asked_for(
+    running: Running, captioner: Make, short: Path, request_: Ask
+):
+    """As the agent asks in an outage: without patience first. Rare looks would never see it awake else."""
+    server = stand_in(short, Behaviour(loads=1))
+    engine = await asyncio.to_thread(captioner, SLEEPY, binary=server)
+    async with running(engine):
+        await until(lambda: engine.state == ASLEEP)
+        for _ in range(2):
+            with pytest.raises(CaptionUnavailable):
+                await engine.ready(0)
+            await until(lambda: engine.state.startswith("starting"))
+            assert (await engine.caption(request_())).text == "A stand-in."
+            await until(lambda: engine.state == ASLEEP)
+
+
+async def test_caption_in_the_middle_of_falling_asleep_wakes_it(
+    running: Running, captioner: Make, short: Path, request_: Ask
+):
+    server = stand_in(short, Behaviour(ignores_term=True))
+    engine = await asyncio.to_thread(captioner, SLEEPY, binary=server)
+    async with running(engine):
+        await until(lambda: engine.state == "stopping")
+        assert (await engine.caption(request_())).text == "A stand-in."
+
+
+async def test_outage_that_began_with_its_waking_is_told_to_its_end(
+    running: Running, captioner: Make, short: Path, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.INFO, "camscribe")
+    server = stand_in(short, Behaviour())
+    engine = await asyncio.to_thread(captioner, replace(SLEEPY, first_pause=2), binary=server)
+    async with running(engine):
+        await until(lambda: engine.state == ASLEEP)
+        stand_in(short, Behaviour(dies=3))
+        with pytest.raises(CaptionUnavailable):
+            await engine.ready(0)
+        await until(lambda: "exit status 3" in engine.state)
+        stand_in(short, Behaviour(version="version: 12000 (mended)"))
+        await engine.ready(20)
+    told = [record.getMessage() for record in caplog.records if record.name.startswith("camscribe")]
+    assert [line[:12] for line in told] == ["engine ready", "The engine e", "engine ready"]
 
 
 async def test_many_who_want_it_at_once_wake_it_once(running: Running, captioner: Make, short: Path, request_: Ask):
