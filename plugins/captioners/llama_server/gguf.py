@@ -41,9 +41,9 @@ def _value(file: BinaryIO, kind: int) -> Value | None:
     if kind != _ARRAY:
         return _unpack(file, _format(kind))
     element, count = int(_unpack(file, "<I")), int(_unpack(file, "<Q"))
-    if element in (_STRING, _ARRAY):
+    if element == _STRING:
         for _ in range(count):
-            _value(file, element)
+            _string(file)
     else:
         file.seek(count * struct.calcsize(_format(element)), 1)
     return None

@@ -122,6 +122,9 @@ def test_swapped_and_damaged_files_are_faults(tmp_path: Path):
     assert "it is not a GGUF file" in fault(model=text, mmproj=short)
     short.write_bytes(b"GGUF" + struct.pack("<IQQQ", 3, 0, 5, 1 << 60))
     assert "its header is damaged" in fault(model=text, mmproj=short)
+    arrays_of_arrays = struct.pack("<IQ", 9, 1) * 5000
+    short.write_bytes(b"GGUF" + struct.pack("<IQQQ", 3, 0, 1, 1) + b"a" + struct.pack("<I", 9) + arrays_of_arrays)
+    assert "its header is damaged" in fault(model=text, mmproj=short)
 
 
 def test_every_option_is_described():
