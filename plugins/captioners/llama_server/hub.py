@@ -8,6 +8,7 @@ are here are used without asking anybody.
 from __future__ import annotations
 
 import asyncio
+import glob
 import json
 import logging
 import re
@@ -223,7 +224,7 @@ def _begin(plan: Plan, origin: Hosted, data_dir: Path) -> list[Entry]:
     ]
     _make_room(folder, sum(max(0, entry.size - _size(entry.partial(folder))) for entry in missing), origin)
     for entry in missing:
-        for old in (folder / entry.name, *folder.glob(f"{literal(entry.name)}.*.part")):
+        for old in (folder / entry.name, *folder.glob(f"{glob.escape(entry.name)}.*.part")):
             if old != entry.partial(folder):
                 old.unlink(missing_ok=True)
     plan.write(path)
@@ -234,10 +235,6 @@ def planned(folder: Path) -> list[Entry]:
     """Every file that some plan in the folder knows."""
     plans = (Plan.read(path) for path in folder.glob("*.json"))
     return [entry for plan in plans if plan for entry in plan.files]
-
-
-def literal(name: str) -> str:
-    return re.sub(r"([\[*?])", r"[\1]", name)
 
 
 def _make_room(folder: Path, needed: int, origin: Hosted) -> None:

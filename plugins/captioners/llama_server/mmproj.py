@@ -11,13 +11,17 @@ could only set the same for all cameras, and older builds have none.
 from __future__ import annotations
 
 import asyncio
+import glob
 import hashlib
 import json
 import logging
 import os
+import secrets
 import shutil
 import sys
 import time
+from collections.abc import Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -82,7 +86,7 @@ async def prepared(source: Path, wanted: Wish, folder: Path, log: logging.Logger
             began = time.monotonic()
             await asyncio.to_thread(_room, source, wanted, folder)
             await _write(source, wanted, target)
-            await asyncio.to_thread(_forget, target)
+            await asyncio.to_thread(_forget, source, wanted, target)
             log.info("made a copy of %s for this machine in %.1f s: %s", source.name, time.monotonic() - began, target)
     except (_Failed, OSError) as error:
         log.warning(
@@ -94,19 +98,36 @@ async def prepared(source: Path, wanted: Wish, folder: Path, log: logging.Logger
     return target
 
 
+def copies_of(source: Path, folder: Path, kind: str = "*") -> Iterable[Path]:
+    """Every copy that was made of it, or those with numbers of that kind, whatever the file was like then. Blocks."""
+    return folder.glob(f"{glob.escape(source.stem)}-{kind}-{_place(source)}-*.gguf")
+
+
 def _target(source: Path, wanted: Wish, folder: Path) -> Path:
     stat = source.stat()
-    facts = [VERSION, str(source.resolve()), stat.st_size, stat.st_mtime_ns, wanted.type, wanted.uncut]
-    digest = hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
-    return folder / f"{source.stem}-{(wanted.type or 'same').lower()}-{digest}.gguf"
+    facts = [VERSION, stat.st_size, stat.st_mtime_ns, wanted.type, wanted.uncut]
+    return folder / f"{source.stem}-{_kind(wanted)}-{_place(source)}-{_digest(facts)}.gguf"
+
+
+def _kind(wanted: Wish) -> str:
+    return (wanted.type or "same").lower()
+
+
+def _place(source: Path) -> str:
+    """Many a model's projector is called mmproj-F16.gguf."""
+    return _digest(str(source.resolve()))
+
+
+def _digest(facts: object) -> str:
+    return hashlib.sha256(json.dumps(facts).encode()).hexdigest()[:16]
 
 
 def _kept(target: Path) -> bool:
     """It is there; its time says when it was last of use."""
-    try:
-        os.utime(target)
-    except FileNotFoundError:
+    if not target.is_file():
         return False
+    with suppress(OSError):  # a disk that is only read forgets nothing
+        os.utime(target)
     return True
 
 
@@ -119,8 +140,8 @@ def _room(source: Path, wanted: Wish, folder: Path) -> None:
 
 
 async def _write(source: Path, wanted: Wish, target: Path) -> None:
-    """Under another name first, so that there is never half a copy."""
-    part = target.with_name(f".{target.name}.part")
+    """Under a name of its own first: there is never half a copy, and two captioners may make the same one at once."""
+    part = target.with_name(f".{target.name}.{secrets.token_hex(4)}.part")
     order = {
         "source": str(source),
         "target": str(part),
@@ -152,12 +173,11 @@ def _last_line(said: bytes) -> str:
     return said.decode("utf-8", "replace").strip().rpartition("\n")[2][:300]
 
 
-def _forget(target: Path) -> None:
-    """Copies of what this file was before, and any that nobody has used for long."""
-    kind = target.name.removesuffix(".gguf")[:-16]
-    for path in target.parent.glob("*.gguf"):
-        if path == target:
-            continue
-        before = path.name.startswith(kind) and len(path.name) == len(target.name)
-        if before or time.time() - path.stat().st_mtime > FORGET_AFTER:
-            path.unlink(missing_ok=True)
+def _forget(source: Path, wanted: Wish, target: Path) -> None:
+    """Copies of what this file was before, any that nobody has used for long, and what was never finished."""
+    before, now = set(copies_of(source, target.parent, _kind(wanted))), time.time()
+    for pattern, age in (("*.gguf", FORGET_AFTER), (".*.part", 2 * WITHIN)):
+        for path in target.parent.glob(pattern):
+            with suppress(FileNotFoundError):  # another captioner forgets as well
+                if path != target and (path in before or now - path.stat().st_mtime > age):
+                    path.unlink()

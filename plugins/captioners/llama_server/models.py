@@ -20,7 +20,7 @@ from agent.plugin import (
     Models,
     Progress,
 )
-from plugins.captioners.llama_server import hub
+from plugins.captioners.llama_server import hub, mmproj
 from plugins.captioners.llama_server.config import LlamaServerConfig
 from plugins.captioners.llama_server.errors import NotStarted
 from plugins.captioners.llama_server.presets import PRESETS, Facts, Files, Hosted, hosted
@@ -155,7 +155,7 @@ class LlamaModels(Models):
             if any(hub.Plan.read(other) for other in folder.glob("*.json")):
                 self._remove_files(plan, folder)
             else:
-                self._remove_copies(plan.mmproj)
+                self._remove_copies(folder / plan.mmproj)
                 shutil.rmtree(folder)
             return before - sum(map(_size_of, places))
 
@@ -166,11 +166,11 @@ class LlamaModels(Models):
             if entry.name not in needed:
                 for path in (folder / entry.name, entry.partial(folder)):
                     path.unlink(missing_ok=True)
-                self._remove_copies(entry.name)
+                self._remove_copies(folder / entry.name)
 
-    def _remove_copies(self, name: str) -> None:
-        """What was made of a projector for this machine."""
-        for path in (self._data_dir / "projectors").glob(f"{hub.literal(Path(name).stem)}-*.gguf"):
+    def _remove_copies(self, file: Path) -> None:
+        """What was made of it for this machine, where it is a projector."""
+        for path in mmproj.copies_of(file, self._data_dir / "projectors"):
             path.unlink(missing_ok=True)
 
     @contextmanager

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import logging
 import os
 import shutil
@@ -85,6 +86,46 @@ async def test_copies_that_nobody_used_for_a_month_go(tmp_path: Path, cutting: P
     assert await prepared(MMPROJ, Wish("F16", uncut=False), folder, LOG) == used
     new = await prepared(cutting, Wish(None, uncut=True), folder, LOG)
     assert set(folder.iterdir()) == {used, new}
+
+
+async def test_two_captioners_may_make_the_same_copy_at_once(tmp_path: Path, cutting: Path):
+    folder, wanted = tmp_path / "copies", Wish("BF16", uncut=True)
+    both = await asyncio.gather(*(prepared(cutting, wanted, folder, LOG) for _ in range(2)))
+    assert both[0] == both[1] != cutting
+    assert list(folder.iterdir()) == [both[0]]
+
+
+async def test_projectors_of_the_same_name_have_a_copy_each(tmp_path: Path):
+    folder, wanted, copies = tmp_path / "copies", Wish("Q8_0", uncut=False), set()
+    for model in ("one", "other"):
+        (tmp_path / model).mkdir()
+        copies.add(await prepared(Path(shutil.copy(MMPROJ, tmp_path / model / "mmproj-F16.gguf")), wanted, folder, LOG))
+    assert set(folder.iterdir()) == copies
+    assert len(copies) == 2
+
+
+async def test_what_a_killed_run_left_of_a_copy_goes(tmp_path: Path):
+    folder = tmp_path / "copies"
+    folder.mkdir()
+    left, busy = folder / ".mmproj-a.gguf.01.part", folder / ".mmproj-b.gguf.02.part"
+    left.touch()
+    busy.touch()
+    os.utime(left, (1, 1))
+    copy = await prepared(MMPROJ, Wish("Q8_0", uncut=False), folder, LOG)
+    assert set(folder.iterdir()) == {busy, copy}
+
+
+async def test_copy_is_used_on_a_disk_that_is_only_read(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+):
+    copy = await prepared(MMPROJ, Wish("Q8_0", uncut=False), tmp_path / "copies", LOG)
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    monkeypatch.setattr(mmproj.os, "utime", refuse)
+    assert await prepared(MMPROJ, Wish("Q8_0", uncut=False), tmp_path / "copies", LOG) == copy
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 async def test_file_is_used_as_it_is_where_no_copy_can_be_made(

@@ -10,9 +10,10 @@ from pathlib import Path
 import pytest
 
 from agent.plugin import Misconfigured, ModelInfo
-from plugins.captioners.llama_server import LlamaServer, LlamaServerConfig, hub
+from plugins.captioners.llama_server import LlamaServer, LlamaServerConfig, hub, mmproj
 from plugins.captioners.llama_server.models import LlamaModels
 from plugins.captioners.llama_server.presets import DEFAULT, PRESETS, TINY, Files, Hosted, hosted
+from tests.fakes.tiny_model import MMPROJ
 
 REPO = "owner/Some-GGUF"
 
@@ -87,17 +88,26 @@ async def test_models_by_repository_and_own_folders_are_found(models: LlamaModel
         await models.remove("mine")
 
 
-async def test_removing_frees_everything(models: LlamaModels, data: Path):
-    def put() -> None:
-        downloaded(data, Hosted(REPO, "Q4_K_M"))
-        (data / "projectors").mkdir()
-        for name in ("mmproj-F16-bf16-0123.gguf", "other-bf16-0123.gguf"):  # made of projectors, for this machine
-            (data / "projectors" / name).write_bytes(bytes(1_000_000))
+async def test_removing_frees_everything_that_was_made_of_it(models: LlamaModels, data: Path):
+    """And nothing that was made of another model's projector, which has the same name."""
 
-    await asyncio.to_thread(put)
+    def put() -> tuple[Path, Path]:
+        downloaded(data, Hosted(REPO, "Q4_K_M"))
+        mine = data / "models" / "mine" / "mmproj-F16.gguf"
+        theirs = hub.folder_of(REPO, data) / "mmproj-F16.gguf"
+        for path in (mine, theirs):
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_bytes(MMPROJ.read_bytes())
+        return mine, theirs
+
+    mine, theirs = await asyncio.to_thread(put)
+    wanted = mmproj.Wish("Q8_0", uncut=False)
+    log = logging.getLogger("camscribe.model")
+    kept, gone = [await mmproj.prepared(path, wanted, data / "projectors", log) for path in (mine, theirs)]
     assert await models.remove(f"{REPO}:Q4_K_M") > 2_500_000
-    left = await asyncio.to_thread(lambda: [path.name for path in data.rglob("*") if path.is_file()])
-    assert left == ["other-bf16-0123.gguf"]
+    left = await asyncio.to_thread(lambda: {path for path in data.rglob("*") if path.is_file()})
+    assert left == {mine, kept}
+    assert gone not in left
     with pytest.raises(Misconfigured, match="Nothing of owner/Some-GGUF:Q4_K_M is on this machine"):
         await models.remove(f"{REPO}:Q4_K_M")
 
