@@ -254,18 +254,26 @@ class Engine:
         pause = self._pauses.next()
         self._troubles.add(ending, pause, was_ready=was_ready)
         self._move(State.FAILED, self._troubles.describe(ending))
-        if self._troubles.gave_up:
-            self._failed_starts = self.HOPELESS
-            await self._until_changed(stamp)
-        else:
+        if not self._troubles.gave_up:
             await asyncio.sleep(pause)
+            return
+        self._failed_starts = self.HOPELESS
+        if await self._changed(stamp):
+            self._failed_starts = 0
+            self._troubles.changed()
 
-    async def _until_changed(self, stamp: object) -> None:
-        """Until another start may go better: one of the files is another one, or it was long ago."""
+    async def _changed(self, stamp: object) -> bool:
+        """Waits until another start may go better: one of the files is another one, or (False) it was long ago."""
         with suppress(TimeoutError):
             async with asyncio.timeout(self._pace.rare):
-                while await self._stamp() == stamp:  # noqa: ASYNC110  a file that changes sets no event
+                before = stamp
+                while (
+                    now := await self._stamp()
+                ) == stamp or now != before:  # one that is being copied goes on changing
+                    before = now
                     await asyncio.sleep(self._pace.look_every)
+                return True
+        return False
 
     async def _stamp(self) -> object:
         return await asyncio.to_thread(lambda: [_stamp(path) for path in self._watched()])

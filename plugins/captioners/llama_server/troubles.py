@@ -44,6 +44,11 @@ class Troubles:
         self._told.clear()
         self._given_up_for.clear()
 
+    def changed(self) -> None:
+        """Somebody did something about it: whether that was of use is told, too."""
+        self._log.info("one of the engine's files has changed: starting it")
+        self._given_up_for.clear()
+
     def add(self, ending: Ending, pause: float, *, was_ready: bool) -> None:
         """A run is over, or did not begin."""
         self._failures += 1

@@ -98,6 +98,57 @@ async def test_changed_model_file_is_tried_at_once(
         await given_up(engine)
 
 
+async def test_change_that_was_of_no_use_is_told(
+    running: Running, captioner: Make, short: Path, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.INFO, "camscribe")
+    server = stand_in(short, BROKEN)
+    engine = await asyncio.to_thread(captioner, replace(FAST, rare=2), binary=server)
+    async with running(engine):
+        await given_up(engine)
+        stand_in(short, replace(BROKEN, version="version: 12000 (as broken)"))
+        await until(lambda: len(loud(caplog)) == 2)
+        await until(lambda: len(calls(server)) >= 7)
+    assert caplog.text.count("has changed: starting it") == 1
+    assert [line[:35] for line in loud(caplog)] == [
+        "Gave up the engine after 5 starts. ",
+        "Gave up the engine after 6 starts. ",
+    ], "and not again where time alone brought about the next start"
+
+
+async def test_frame_that_comes_right_after_a_mend_waits_for_the_start(running: Running, captioner: Make, short: Path):
+    server = stand_in(short, BROKEN)
+    engine = await asyncio.to_thread(captioner, FAST, binary=server)
+    async with running(engine):
+        await given_up(engine)
+        stand_in(short, Behaviour(loads=1, version="version: 12000 (newer)"))
+        await until(lambda: engine.state.startswith("starting: loading"))
+        await engine.ready(20)
+
+
+async def test_file_that_is_still_being_copied_is_waited_for(
+    running: Running, captioner: Make, short: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    growing = tmp_path / "growing.gguf"
+    server, left, started = stand_in(short, BROKEN), 0, []
+
+    def grows_at_each_look(_: LlamaServer) -> list[Path]:
+        nonlocal left
+        if left:
+            left -= 1
+            started.append(len(calls(server)))
+            growing.write_bytes(b"more" * (20 - left))
+        return [growing]
+
+    monkeypatch.setattr(LlamaServer, "_watched", grows_at_each_look)
+    engine = await asyncio.to_thread(captioner, FAST, binary=server)
+    async with running(engine):
+        await given_up(engine)
+        left = 10
+        await until(lambda: len(calls(server)) == 6)
+    assert started == [5] * 10
+
+
 async def test_given_up_engine_is_tried_now_and_then_all_the_same(running: Running, captioner: Make, short: Path):
     server = stand_in(short, BROKEN)
     engine = await asyncio.to_thread(captioner, replace(FAST, rare=0.3), binary=server)
