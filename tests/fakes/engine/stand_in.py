@@ -169,6 +169,7 @@ class _Handler(BaseHTTPRequestHandler):
             file.write(body + b"\n")
         if how.dies_of_captions:
             os.kill(os.getpid(), -how.dies_of_captions)
+            time.sleep(3600)  # another thread may take the signal, a moment later
         if how.hangs:
             time.sleep(3600)
         if how.endless:
