@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 import os
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -38,6 +39,8 @@ class Part:
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # A shell lets what it starts with & ignore Ctrl-C, and so would every program that the tests start and send one.
+    signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(config, "workerinput"):  # one of several: the first process has looked already
         return
     config.stash[_PARTS] = parts = _parts()

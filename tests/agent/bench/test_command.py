@@ -147,10 +147,14 @@ async def test_ctrl_c_leaves_no_engine_behind(tmp_path):
     words = command("bench", "--count", "5000", "--pictures", str(tmp_path))
     running = await asyncio.create_subprocess_exec(*words, cwd=tmp_path, env=home, stderr=subprocess.PIPE)
     engines = psutil.Process(running.pid)
-    await eventually(lambda: bool(engines.children(recursive=True)), 60)
-    family = engines.children(recursive=True)
-    running.send_signal(signal.SIGINT)
-    _, errors = await asyncio.wait_for(running.communicate(), 30)
+    try:
+        await eventually(lambda: bool(engines.children(recursive=True)), 60)
+        family = engines.children(recursive=True)
+        running.send_signal(signal.SIGINT)
+        _, errors = await asyncio.wait_for(running.communicate(), 30)
+    finally:
+        if running.returncode is None:
+            running.kill()
     assert running.returncode == 1
     assert b"Traceback" not in errors
     await eventually(lambda: not any(process.is_running() for process in family), 20)
