@@ -16,6 +16,7 @@ import sys
 from collections.abc import Sequence
 from contextlib import AsyncExitStack
 from datetime import UTC, datetime
+from itertools import cycle
 from pathlib import Path
 
 from rich.console import Console
@@ -72,7 +73,9 @@ async def run(args: argparse.Namespace, progress: Progress) -> Results:
         await race.start(stack, args.weights, args.llama_server, shown[-1])
         async with measure.quiet(results, "rivals"):
             await race.run(shown[:-1])
-        await measure.questions(race.made["fast"], "SmolVLM-500M's size", shown, results, tick, args.pairs)
+        # The warm-up's frame first: the race may have ended with any of the others.
+        frames = cycle([shown[-1], *shown[:-1]])
+        await measure.big_questions(race.made["fast"], frames, results, tick, args.pairs)
     return results
 
 
@@ -83,7 +86,7 @@ def bench(args: argparse.Namespace, command: str) -> int:
     with Progress(*bar, console=err, transient=True) as progress:
         results = asyncio.run(run(args, progress))
     machine, date = this_machine(), datetime.now(UTC).date().isoformat()
-    out.print(f"{machine}\n", report.on_terminal(results), highlight=False)
+    out.print(f"{machine}\n", *report.on_terminal(results), highlight=False)
     for line in report.said(results):
         out.print(line, highlight=False, markup=False)
     told = verdicts(results)

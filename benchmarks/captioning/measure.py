@@ -9,7 +9,7 @@ import os
 import shutil
 import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -35,6 +35,7 @@ from benchmarks.captioning.random_weights import mmproj_file, text_file
 from benchmarks.captioning.results import Accuracy, Questions, Results, Times
 from benchmarks.ingest.usage import busy_seconds, cpu_seconds
 
+BIG, TINY = "SmolVLM-500M's size", "the tiny model"
 Tick = Callable[[str], None]
 """Hears what comes next, once for each step."""
 
@@ -42,7 +43,7 @@ Tick = Callable[[str], None]
 def steps(pairs: int, rivals: Sequence[Rival], binaries: int) -> int:
     """How often ``Tick`` is called in a run."""
     looks = pairs * (len(rivals) + sum(rival.both_ways for rival in rivals))
-    return len(rivals) + looks + 4 * rounds(pairs) + 1 + binaries * plan.SCENES
+    return len(rivals) + looks + 6 * rounds(pairs) + 1 + binaries * plan.SCENES
 
 
 def rounds(pairs: int) -> int:
@@ -179,18 +180,26 @@ def good(look: Look) -> Look:
     return look
 
 
-async def questions(
-    made: Pipeline, name: str, shown: Sequence[Pixels], results: Results, tick: Tick, pairs: int
-) -> None:
-    """``shown``: two for each round. With one question and with five, by turns the one or the other first."""
-    told = results.questions[name] = Questions()
-    everything = [Question(key, text, plan.ANSWER_TOKENS) for key, text in plan.QUESTIONS.items()]
-    async with quiet(results, f"questions {name}"):
-        for number in range(rounds(pairs)):
-            kinds = [(everything[:1], told.one_ms), (everything, told.five_ms)]
-            for turn, (asked, times) in enumerate(kinds if number % 2 == 0 else reversed(kinds)):
-                tick(f"questions: {name}")
-                times.append(await _asked(made, shown[(2 * number + turn) % len(shown)], asked))
+async def questions(made: Pipeline, shown: Iterator[Pixels], told: Questions, tick: Tick, pairs: int) -> None:
+    """With one question and with five, by turns the one or the other first. ``shown``: no picture twice in a row."""
+    everything = [Question(key, text, told.tokens) for key, text in plan.QUESTIONS.items()]
+    for number in range(rounds(pairs)):
+        kinds = [(everything[:1], told.one_ms), (everything, told.five_ms)]
+        for asked, times in kinds if number % 2 == 0 else reversed(kinds):
+            tick(f"questions, {told.tokens} tokens an answer")
+            times.append(await _asked(made, next(shown), asked))
+
+
+async def big_questions(made: Pipeline, shown: Iterator[Pixels], results: Results, tick: Tick, pairs: int) -> None:
+    """On a model of SmolVLM-500M's size: with answers as short as promised, then with a sentence each."""
+    for kind, tokens in (
+        (results.questions, plan.ANSWER_TOKENS),
+        (results.long_questions, plan.LONG_ANSWER_TOKENS),
+    ):
+        told = kind[BIG] = Questions(tokens)
+        part = f"questions {BIG}" if kind is results.questions else f"long answers {BIG}"
+        async with quiet(results, part):
+            await questions(made, shown, told, tick, pairs)
 
 
 async def _asked(made: Pipeline, pixels: Pixels, questions: Sequence[Question]) -> float:
@@ -217,7 +226,9 @@ async def tiny(results: Results, tick: Tick, pairs: int) -> None:
     results.tiny_p50_ms = float(np.median([look.ms for look in row.agent]))
     async with running(config, "tiny", Asked(plan.PROMPT)) as made:
         good(await made.look(-1, shown[-1]))
-        await questions(made, "the tiny model", shown, results, tick, pairs)
+        told = results.questions[TINY] = Questions(plan.ANSWER_TOKENS)
+        async with quiet(results, f"questions {TINY}"):
+            await questions(made, iter(shown), told, tick, pairs)
 
 
 def _unheard(_what: str, _done: int) -> None:

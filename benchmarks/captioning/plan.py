@@ -33,6 +33,8 @@ QUESTIONS = {
 }
 ANSWER_TOKENS = 4
 """What "Yes." and its end take, and one to spare. Random weights end no answer by themselves."""
+LONG_ANSWER_TOKENS = 20
+"""A sentence's. Measured beside the others; nothing is promised of them."""
 STRICT = Path(__file__).parents[2] / "tests/data/strict"
 STRICT_TILE = (96, 16)
 """Pixels and tokens of a tile of the tiny model's strict twin."""

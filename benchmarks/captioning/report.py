@@ -25,6 +25,7 @@ COLUMNS = (
     "MB",
 )
 LABELS = 2
+QUESTION_COLUMNS = ("caption and questions", "with one,\nms, median", "with five,\nms, median", "times", "rounds")
 
 
 def row(results: Results, name: str) -> list[str]:
@@ -43,13 +44,40 @@ def row(results: Results, name: str) -> list[str]:
     ]
 
 
-def on_terminal(results: Results) -> Table:
+def on_terminal(results: Results) -> list[Table]:
+    return [_table(columns, labels, rows) for columns, labels, rows in _tables(results)]
+
+
+def _tables(results: Results) -> list[tuple[Sequence[str], int, list[list[str]]]]:
+    """The columns, how many of them hold words, and the rows."""
+    return [
+        (COLUMNS, LABELS, [row(results, name) for name in results.rivals]),
+        (QUESTION_COLUMNS, 1, questions_rows(results)),
+    ]
+
+
+def _table(columns: Sequence[str], labels: int, rows: list[list[str]]) -> Table:
     table = Table(box=SIMPLE_HEAD, collapse_padding=True, pad_edge=False)
-    for number, column in enumerate(COLUMNS):
-        table.add_column(column, justify="right" if number >= LABELS else "left")
-    for name in results.rivals:
-        table.add_row(*row(results, name))
+    for number, column in enumerate(columns):
+        table.add_column(column, justify="right" if number >= labels else "left")
+    for cells in rows:
+        table.add_row(*cells)
     return table
+
+
+def questions_rows(results: Results) -> list[list[str]]:
+    """A cell for each column: what a caption with questions takes."""
+    return [
+        [
+            f"{name}, answers of {one.tokens} tokens",
+            f"{median(one.one_ms):.0f}",
+            f"{median(one.five_ms):.0f}",
+            f"{one.ratio:.2f}",
+            str(len(one.one_ms)),
+        ]
+        for kind in (results.questions, results.long_questions)
+        for name, one in kind.items()
+    ]
 
 
 def facts(results: Results) -> list[str]:
@@ -63,11 +91,6 @@ def facts(results: Results) -> list[str]:
             f"(asked for: {TOKENS}); random weights in the shape of SmolVLM-500M-Instruct, Q8_0"
         )
     told += [_overhead(times) for times in results.rivals.values() if times.bare_ms]
-    for name, questions in results.questions.items():
-        told.append(
-            f"questions, {name}: one takes {median(questions.one_ms):.0f} ms with the caption, five take "
-            f"{median(questions.five_ms):.0f} ms ({len(questions.one_ms)} rounds)"
-        )
     if results.tiny_p50_ms is not None:
         told.append(f"the tiny model: a look takes {results.tiny_p50_ms:.0f} ms at p50, {results.tiny_looks} looks")
     told += [
@@ -99,12 +122,15 @@ def _noise(results: Results) -> list[str]:
 
 
 def markdown(results: Results, machine: str, command: str, date: str) -> str:
-    heads = [column.replace("\n", " ") for column in COLUMNS]
-    rules = ["---" if number < LABELS else "---:" for number in range(len(COLUMNS))]
-    cells = [heads, rules, *(row(results, name) for name in results.rivals)]
-    table = "\n".join("| " + " | ".join(line) + " |" for line in cells)
+    tables = [_in_markdown(*one) for one in _tables(results)]
     engines = "; ".join(dict.fromkeys(times.engine for times in results.rivals.values() if times.engine))
     notes = [*facts(results), *remarks(results), *_noise(results)]
-    lines = [table, "", *(f"- {line}" for line in notes), "", "The promises:", ""]
+    lines = ["\n\n".join(tables), "", *(f"- {line}" for line in notes), "", "The promises:", ""]
     lines += [f"- {verdict}" for verdict in verdicts(results)]
     return "\n".join([*lines, "", f"Engines: {engines}.", f"Measured {date}, {machine}; `{command}`."])
+
+
+def _in_markdown(columns: Sequence[str], labels: int, rows: list[list[str]]) -> str:
+    heads = [column.replace("\n", " ") for column in columns]
+    rules = ["---" if number < labels else "---:" for number in range(len(columns))]
+    return "\n".join("| " + " | ".join(cells) + " |" for cells in (heads, rules, *rows))

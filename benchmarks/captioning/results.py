@@ -45,6 +45,8 @@ class Times:
 class Questions:
     """Looks with one question beside the caption and looks with five, in turns."""
 
+    tokens: int = 0
+    """An answer's at most."""
     one_ms: list[float] = field(default_factory=list)
     five_ms: list[float] = field(default_factory=list)
 
@@ -72,6 +74,8 @@ class Results:
 
     rivals: dict[str, Times] = field(default_factory=dict)
     questions: dict[str, Questions] = field(default_factory=dict)
+    long_questions: dict[str, Questions] = field(default_factory=dict)
+    """The same with answers of a sentence each."""
     tiny_overhead_ms: float | None = None
     tiny_looks: int = 0
     tiny_p50_ms: float | None = None
@@ -98,8 +102,9 @@ class Results:
                 rival["times_as_fast_as_the_plan"] = _rounded(self.faster(name))
             if times.overheads:
                 rival["overhead_share"] = _rounded(median(times.overheads))
-        for name, questions in told["questions"].items():
-            questions["ratio"] = _rounded(self.questions[name].ratio)
+        for kind in ("questions", "long_questions"):
+            for name, questions in told[kind].items():
+                questions["ratio"] = _rounded(getattr(self, kind)[name].ratio)
         return told
 
     @classmethod
@@ -109,10 +114,12 @@ class Results:
         for rival in rivals.values():
             rival.ms = {int(number): ms for number, ms in rival.ms.items()}
             rival.bare_ms = {int(number): ms for number, ms in rival.bare_ms.items()}
-        questions = {name: _of(Questions, one) for name, one in told["questions"].items()}
+        questions, long_questions = (
+            {name: _of(Questions, one) for name, one in told[kind].items()} for kind in ("questions", "long_questions")
+        )
         accuracy = [_of(Accuracy, one) for one in told["accuracy"]]
         rest = {key: told[key] for key in ("tiny_overhead_ms", "tiny_looks", "tiny_p50_ms", "others_cores")}
-        return cls(rivals, questions, accuracy=accuracy, **rest)
+        return cls(rivals, questions, long_questions, accuracy=accuracy, **rest)
 
 
 def _of(kind: Any, told: Mapping[str, Any]) -> Any:

@@ -25,15 +25,16 @@ class Verdict:
     limit: float
     unit: str
     at_least: bool = False
+    """It says how many times as much the other way takes: noise may have come over that one, and flatter us."""
     disturbed: str | None = None
-    """Why a number beyond the limit proves nothing. One within it does all the same."""
+    """Why a number beyond the limit proves nothing. One within it does all the same, unless noise may flatter it."""
 
     @property
     def kept(self) -> bool | None:
         """None: can't be judged."""
-        if self.value >= self.limit if self.at_least else self.value <= self.limit:
-            return True
-        return None if self.disturbed else False
+        if self.disturbed and (self.at_least or self.value > self.limit):
+            return None
+        return self.value >= self.limit if self.at_least else self.value <= self.limit
 
     def __str__(self) -> str:
         word = {True: "kept", False: "BROKEN", None: "not judged"}[self.kept]
