@@ -14,7 +14,9 @@ from typing import Any
 
 from agent.plugin import Misconfigured
 from plugins.captioners.llama_server import wheel
-from plugins.captioners.llama_server.endings import how_it_ended
+from plugins.captioners.llama_server.endings import Kind, explain, how_it_ended
+from plugins.captioners.llama_server.errors import NotNow
+from plugins.captioners.llama_server.launch import not_started
 
 WITHIN = 20.0
 _MOST_OUTPUT = 1 << 20
@@ -23,6 +25,8 @@ _VERSION = re.compile(r"version: (\S+)")
 _FEATURE = re.compile(r"\b([A-Z][A-Z0-9_]*) = [1-9]")
 _DEVICE = re.compile(r"  (\w+: .*?)( \([\d.]+ MiB.*\))?")
 _NO_DEVICE = ("CPU", "BLAS")
+_PASSING = {Kind.KILLED, Kind.MEMORY, Kind.DISK, Kind.SLOW}
+"""The machine's trouble, and no fault of the program that was asked."""
 _EVERYTHING = "4"
 """The log level at which newer builds say what they are made for; older ones do so at any."""
 
@@ -76,17 +80,20 @@ async def about_wheel(env: Mapping[str, str]) -> tuple[tuple[str, ...], frozense
     try:
         told: dict[str, Any] = json.loads(last)
     except ValueError:
-        raise Misconfigured(
-            f"The engine that comes with camscribe {how_it_ended(code)} It said: {last[:300]}"
-        ) from None
+        sentence = f"The engine that comes with camscribe {how_it_ended(code)} It said: {last[:300]}"
+        raise _useless(sentence, explain(code, text.splitlines()).kind) from None
     return tuple(told["devices"]), compiled_for(told["system_info"])
 
 
 async def _told(path: Path, option: str) -> str:
     code, text = await _output_of([str(path), option])
     if code < 0:
-        raise Misconfigured(f"{path} {option} {how_it_ended(code)}")
+        raise _useless(f"{path} {option} {how_it_ended(code)}", explain(code, text.splitlines()).kind)
     return text
+
+
+def _useless(sentence: str, kind: Kind) -> Misconfigured:
+    return NotNow(sentence, kind) if kind in _PASSING else Misconfigured(sentence)
 
 
 async def _output_of(command: list[str], env: Mapping[str, str] | None = None) -> tuple[int, str]:
@@ -100,7 +107,8 @@ async def _output_of(command: list[str], env: Mapping[str, str] | None = None) -
             env=env,
         )
     except OSError as error:
-        raise Misconfigured(f"{command[0]} can't be started: {error.strerror}.") from error
+        sentence = f"{command[0]} can't be started: {error.strerror}."
+        raise _useless(sentence, not_started(sentence, error).kind) from error
     assert process.stdout
     try:
         async with asyncio.timeout(WITHIN):
@@ -109,7 +117,7 @@ async def _output_of(command: list[str], env: Mapping[str, str] | None = None) -
                 text += chunk
             code = 0 if len(text) >= _MOST_OUTPUT else await process.wait()
     except TimeoutError:
-        raise Misconfigured(f"{name} gave no answer within {WITHIN:g} s. Is it a llama-server?") from None
+        raise NotNow(f"{name} gave no answer within {WITHIN:g} s. Is it a llama-server?", Kind.SLOW) from None
     finally:
         if process.returncode is None:
             process.kill()

@@ -101,14 +101,14 @@ class Engine:
                 try:
                     await self._once()
                     ending = None
+                except NotStarted as error:
+                    ending = Ending(error.kind, str(error))
                 except Misconfigured as error:
                     if first:
                         self._failed_starts = self.HOPELESS
                         self._move(State.FAILED, str(error))
                         raise
                     ending = Ending(Kind.CONFIG, str(error))
-                except NotStarted as error:
-                    ending = Ending(error.kind, str(error))
                 except Ended as error:
                     was_ready = self.state is State.STOPPING
                     ending = error.ending

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from agent.plugin import Misconfigured
 from plugins.captioners.llama_server.endings import Ending, Kind
 
 
@@ -13,15 +14,8 @@ class NotStarted(Exception):
         self.kind = kind
 
 
-class Damaged(NotStarted):
-    """What was downloaded is not what the repository says it is."""
-
-
-class NoRoom(NotStarted):
-    """The disk is too full for the model."""
-
-    def __init__(self, sentence: str) -> None:
-        super().__init__(sentence, Kind.DISK)
+class NotNow(NotStarted, Misconfigured):
+    """The engine could not say what it is: for this time it is of no use, and asked again it may be."""
 
 
 class Ended(Exception):

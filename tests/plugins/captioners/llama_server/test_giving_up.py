@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import shlex
 import shutil
 import signal
+import sys
 from collections.abc import Callable
 from dataclasses import replace
 from pathlib import Path
@@ -13,7 +15,7 @@ from pathlib import Path
 import pytest
 
 from agent.plugin import CaptionRequest, CaptionUnavailable
-from plugins.captioners.llama_server import LlamaServer
+from plugins.captioners.llama_server import LlamaServer, asking
 from plugins.captioners.llama_server.endings import Ending, Kind
 from plugins.captioners.llama_server.engine import State
 from plugins.captioners.llama_server.pace import Pace
@@ -168,6 +170,34 @@ async def test_lack_of_memory_is_never_given_up_and_told_once(
         assert "gave up" not in engine.state
         assert len(loud(caplog)) == 1
         assert "ran out of memory. End other programs" in loud(caplog)[0]
+
+
+async def test_machine_without_memory_at_the_first_start_is_waited_for(
+    running: Running, captioner: Make, short: Path, caplog: pytest.LogCaptureFixture
+):
+    """The system may as well kill an engine that is only asked what it is, and nobody can mend that in the config."""
+    server = stand_in(short, Behaviour(dies_asked=signal.SIGKILL))
+    engine = await asyncio.to_thread(captioner, FAST, binary=server)
+    async with running(engine):
+        await until(lambda: "--help was killed (SIGKILL)" in engine.state)
+        stand_in(short, Behaviour())
+        await until(lambda: engine.engine.state is State.READY)
+    assert len(loud(caplog)) == 1
+
+
+async def test_engine_that_was_too_busy_to_say_what_it_is_is_asked_again(
+    running: Running, captioner: Make, short: Path, monkeypatch: pytest.MonkeyPatch
+):
+    busy = short / "llama-server"
+    busy.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -c 'import time; time.sleep(600)'\n")
+    busy.chmod(0o755)
+    monkeypatch.setattr(asking, "WITHIN", 0.5)
+    engine = await asyncio.to_thread(captioner, FAST, binary=busy)
+    async with running(engine):
+        await until(lambda: "gave no answer within 0.5 s" in engine.state)
+        monkeypatch.setattr(asking, "WITHIN", 20)
+        stand_in(short, Behaviour())
+        await until(lambda: engine.engine.state is State.READY)
 
 
 def troubles(log: str = "troubles") -> Troubles:
