@@ -71,8 +71,9 @@ def _against_transformers(ratio: float) -> str:
     if ratio >= 1:
         return f"Transformers in its best setting is not ahead: it takes {ratio:.2f}x the time of llama-server"
     return (
-        f"Transformers in its best setting is ahead: it takes {ratio:.2f}x the time of llama-server's fast mmproj, so it "
-        f"is {1 / ratio:.2f}x as fast. It sends a picture of one tile once, llama.cpp twice (the tile, then the overview)"
+        f"Transformers in its best setting is ahead: it takes {ratio:.2f}x the time of llama-server's fast mmproj, so "
+        f"it is {1 / ratio:.2f}x as fast. It sends a picture of one tile once, llama.cpp twice (the tile, then the "
+        "overview)"
     )
 
 
