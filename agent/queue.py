@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections import deque
+from bisect import insort
 from dataclasses import dataclass, replace
 
 from agent.camera import Camera, Look
@@ -38,7 +38,7 @@ class FrameQueue:
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
         self._scheduled: dict[str, Waiting] = {}
-        self._asked: deque[Waiting] = deque()
+        self._asked: list[Waiting] = []
         self._news = asyncio.Event()
 
     def __len__(self) -> int:
@@ -48,7 +48,7 @@ class FrameQueue:
         """A new frame."""
         id_ = waiting.camera.id
         if waiting.look.answer is not None:
-            self._asked.append(waiting)
+            self._ask(waiting)
         elif before := self._scheduled.get(id_):
             self._dropped(id_, "overtaken")
             self._scheduled[id_] = replace(waiting, captioner=before.captioner, failures=before.failures)
@@ -60,7 +60,7 @@ class FrameQueue:
         """To another captioner, after one could not. A fresher frame that came meanwhile goes there in its stead."""
         id_ = waiting.camera.id
         if waiting.look.answer is not None:
-            self._asked.appendleft(waiting)
+            self._ask(waiting)
         elif fresher := self._scheduled.get(id_):
             self._dropped(id_, "overtaken")
             self._scheduled[id_] = replace(fresher, captioner=waiting.captioner, failures=waiting.failures)
@@ -86,7 +86,7 @@ class FrameQueue:
 
     def move(self, camera: str, captioner: str) -> None:
         """What waits of this camera waits for that captioner from now on."""
-        self._asked = deque(_moved(each, captioner) if each.camera.id == camera else each for each in self._asked)
+        self._asked = [_moved(each, captioner) if each.camera.id == camera else each for each in self._asked]
         if waiting := self._scheduled.get(camera):
             self._scheduled[camera] = _moved(waiting, captioner)
         self._tell()
@@ -102,8 +102,12 @@ class FrameQueue:
         looks = [each.look for each in self._asked if each.camera.id == camera]
         for _ in looks:
             self._dropped(camera, reason)
-        self._asked = deque(each for each in self._asked if each.camera.id != camera)
+        self._asked = [each for each in self._asked if each.camera.id != camera]
         return looks
+
+    def _ask(self, waiting: Waiting) -> None:
+        """In the order they were asked in, with those that another captioner could not do: nobody waits for ever."""
+        insort(self._asked, waiting, key=lambda each: each.look.began.monotonic)
 
     def _first(self, captioner: str) -> Waiting | None:
         lines = (self._asked, self._scheduled.values())

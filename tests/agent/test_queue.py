@@ -56,6 +56,16 @@ async def test_what_somebody_asked_for_goes_first_and_is_never_replaced():
     assert order(queue) == ["b:asked 1", "b:asked 2", "a:1", "b:2"]
 
 
+async def test_what_is_passed_on_keeps_the_place_that_its_asking_has():
+    """Or looks that fail elsewhere all the time would go before one that waits here for ever."""
+    queue = FrameQueue(Counters())
+    first, second, third = (waiting("a", text, asked=True) for text in ("1", "2", "3"))
+    queue.pass_on(first)
+    queue.pass_on(second)
+    queue.put(third)
+    assert order(queue) == ["a:1", "a:2", "a:3"]
+
+
 async def test_waiting_ends_when_a_frame_comes_and_not_before():
     queue = FrameQueue(Counters())
     wait = asyncio.create_task(queue.wait("default"))
