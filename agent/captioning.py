@@ -70,7 +70,7 @@ class Captioning:
             await self._queue.wait(self._name)
             try:
                 # The frame stays in the queue meanwhile, so that a fresher one can still take its place.
-                await self._captioner.ready(patience)
+                await self._ready(patience)
                 patience = READY_WITHIN
             except CaptionUnavailable as error:
                 # Once an outage: from now on frames fail, or go to the fallback, while they are fresh.
@@ -85,6 +85,22 @@ class Captioning:
                 await self._serve(waiting)
             finally:
                 self._busy.discard(task)
+
+    async def _ready(self, patience: float) -> None:
+        """Raises CaptionUnavailable, on time, whatever the captioner does: somebody may wait for an answer."""
+        try:
+            async with asyncio.timeout(patience + GRACE):
+                await self._captioner.ready(patience)
+        except CaptionUnavailable:
+            raise
+        except TimeoutError:
+            raise CaptionUnavailable(Failure.ENGINE_TIMEOUT, f"nothing heard of it for {patience:g} s") from None
+        except (Exception, asyncio.CancelledError) as error:
+            if isinstance(error, asyncio.CancelledError) and being_cancelled():
+                raise
+            self._log.exception("whether %s is ready could not be asked: a bug", self._name)
+            self._counters.add("bugs_total", part=f"captioner {self._name}")
+            raise CaptionUnavailable(Failure.INTERNAL, "a bug") from error
 
     def leave(self, slots: Iterable[asyncio.Task[None]]) -> None:
         """Take nothing more: the tasks of ``run`` end with what they are busy with, those that wait at once."""

@@ -129,6 +129,27 @@ async def test_a_captioner_that_leaves_ends_what_it_is_busy_with_and_takes_nothi
             assert (await asyncio.wait_for(later, 10)).captioner == "default"
 
 
+@pytest.mark.parametrize("how", ["raises", "hangs", "cancels itself"])
+async def test_a_captioner_with_a_bug_in_ready_keeps_nobody_waiting(tmp_path, monkeypatch, how):
+    monkeypatch.setattr("agent.captioning.READY_WITHIN", 0.1)
+    monkeypatch.setattr("agent.captioning.GRACE", 0.1)
+
+    async def ready(_timeout):
+        if how == "raises":
+            raise ZeroDivisionError
+        if how == "cancels itself":
+            raise asyncio.CancelledError
+        await asyncio.Event().wait()
+
+    async with desk(tmp_path) as house:
+        camera = house.camera(captioner=["default", "spare"])
+        house.spare(lambda _request: "A dog.")
+        house.captioner.ready, house.captioner.say = ready, down
+        async with running(camera):
+            assert (await asyncio.wait_for(camera.ask("manual"), 10)).captioner == "spare"
+        assert house.counters.value("bugs_total") == (0 if how == "hangs" else 1)
+
+
 async def test_a_prompt_of_ones_own_asks_no_questions(tmp_path):
     async with desk(tmp_path) as house:
         camera = house.camera(questions={"person": "Is anybody there?"}, language="de")
