@@ -47,9 +47,14 @@ def _section(what: str, old: Mapping[str, BaseModel], new: Mapping[str, BaseMode
 
 def _flat(settings: BaseModel) -> dict[str, Any]:
     """The keys as the file has them: a captioner's or an output's plugin has its options beside the rest."""
-    flat = dict(settings)
+    flat = _options(settings)
     plugin = flat.pop("plugin", None)
-    return flat | ({"use": plugin.use, **dict(plugin.options)} if plugin else {})
+    return flat | ({"use": plugin.use, **_options(plugin.options)} if plugin else {})
+
+
+def _options(settings: BaseModel) -> dict[str, Any]:
+    """Without what a model has worked out of them for itself and keeps."""
+    return {key: getattr(settings, key) for key in type(settings).model_fields}
 
 
 def _keys(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -107,6 +108,13 @@ class EngineConfig(PluginConfig):
     """Of the processor."""
     geometry: Geometry | None = None
     """Of the picture."""
+
+    def model_post_init(self, _context: object) -> None:
+        self.files  # noqa: B018  worked out at once, and kept
+
+    @cached_property
+    def files(self) -> str:
+        return f"{self.preset}.gguf"
 
     @field_validator("preset")
     @classmethod

@@ -39,6 +39,7 @@ def test_alike_is_alike():
             ["camera yard (detail, questions)"],
         ),
         ({"captioners": {}}, ["captioner spare removed"]),
+        ({"model": {"preset": "tiny"}, "captioners": {"spare": {"preset": "smolvlm-500m"}}}, ["model (preset)"]),
         ({"captioners": {"other": {}}}, ["captioner spare removed", "captioner other added"]),
         ({"outputs": {"log": {"expire": "1h"}}}, ["output log (expire)"]),
         ({"keep": {"days": 3}}, ["keep"]),
