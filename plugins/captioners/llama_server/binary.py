@@ -55,7 +55,7 @@ class Installed:
 
 Found = Installed | Wheel
 
-_asked: dict[tuple[str, int, int], Installed] = {}
+_asked: dict[tuple[str, int, int, int], Installed] = {}
 """The answers of each file, as it was then: an engine that is started again need not be asked again."""
 _told: set[str] = set()
 """What was said of one that can't be used: it is the same at each start."""
@@ -105,7 +105,8 @@ async def _installed(path: Path, log: logging.Logger) -> Installed:
         stat = await asyncio.to_thread(path.stat)
     except OSError as error:
         raise Misconfigured(f"{path} can't be started: {error.strerror}.") from error
-    key = (str(path), stat.st_mtime_ns, stat.st_size)
+    # Some package managers give every file the same time; another file it is all the same.
+    key = (str(path), stat.st_ino, stat.st_mtime_ns, stat.st_size)
     if key not in _asked:
         answer = await _ask(path, log)
         while len(_asked) >= _MOST_KEPT:

@@ -279,9 +279,9 @@ class Engine:
         return await asyncio.to_thread(lambda: [_stamp(path) for path in self._watched()])
 
 
-def _stamp(path: Path) -> tuple[str, int, int] | None:
+def _stamp(path: Path) -> tuple[str, int, int, int] | None:
     try:
         stat = path.stat()
     except OSError:
         return None
-    return str(path), stat.st_mtime_ns, stat.st_size
+    return str(path), stat.st_ino, stat.st_mtime_ns, stat.st_size

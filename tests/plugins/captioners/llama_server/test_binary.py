@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import shlex
 import signal
 import sys
@@ -110,6 +111,17 @@ async def test_binary_is_asked_again_only_when_it_has_changed(tmp_path: Path):
     first = await find(server, LOG)
     assert await find(server, LOG) is first
     stand_in(tmp_path, Behaviour(version="version: 12000 (abc)"))
+    assert (await find(server, LOG)).version == "12000"
+
+
+async def test_binary_that_was_replaced_by_one_as_long_and_as_old_is_asked_too(tmp_path: Path):
+    server = stand_in(tmp_path, Behaviour())
+    assert (await find(server, LOG)).version == "11434"
+    was = server.stat()
+    newer = stand_in(tmp_path, Behaviour(version="version: 12000 (7e4c0a9)"), name="newer")
+    os.utime(newer, ns=(was.st_atime_ns, was.st_mtime_ns))
+    newer.replace(server)
+    assert server.stat().st_size == was.st_size
     assert (await find(server, LOG)).version == "12000"
 
 
