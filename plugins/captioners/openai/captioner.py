@@ -94,7 +94,7 @@ class OpenAI(Captioner[OpenAIConfig]):
         """Raises CaptionUnavailable with every endpoint's reason; its kind is the last one's."""
         reasons: list[str] = []
         kind = Failure.ENGINE
-        for remote in self._remotes:
+        for place, remote in enumerate(self._remotes):
             left = ends - asyncio.get_running_loop().time()
             if remote.resting and remote.rest:
                 reasons.append(remote.rest.reason)
@@ -104,7 +104,10 @@ class OpenAI(Captioner[OpenAIConfig]):
             if not self._budget.spend():
                 raise self._spent()
             try:
-                return await remote.ask(picture, text, max_tokens, self.config.temperature, left)
+                # One that hangs must leave time for the next.
+                others = any(not other.resting for other in self._remotes[place + 1 :])
+                within = min(left, remote.endpoint.timeout or (left / 2 if others else left))
+                return await remote.ask(picture, text, max_tokens, self.config.temperature, within)
             except CaptionUnavailable as error:
                 kind = error.kind
                 reasons.append(str(error))

@@ -27,7 +27,7 @@ class Endpoint(PluginConfig):
     """The key, where the endpoint asks for one; sent as ``Authorization: Bearer …``."""
     timeout: Duration | None = None
     """How long this endpoint may take before the next one is asked. Left out: what is left of the camera's
-    ``timeout``."""
+    ``timeout``, or half of that where another one may be asked then."""
     tls: Tls = Tls()
     """Whom to trust on ``https``, and a client certificate."""
     extra_body: Mapping[str, Any] = {}
@@ -68,10 +68,15 @@ class Endpoint(PluginConfig):
 
     @property
     def address(self) -> httpx.URL:
-        """Where requests go, without a slash at the end: the URL as written, with ``/v1`` where it names no path."""
+        """The API's, without a slash at the end: the URL as written, with ``/v1`` where it names no path."""
         url = httpx.URL(self.url.get_secret_value())
         path = url.path.rstrip("/").removesuffix("/chat/completions")
-        return url.copy_with(path=path or "/v1")
+        return url.copy_with(path=path or "/v1", fragment=None)
+
+    def at(self, what: str) -> httpx.URL:
+        """A part of the API: ``models``. What the URL asks behind its path stays behind it."""
+        address = self.address
+        return address.copy_with(path=f"{address.path}/{what}")
 
     @property
     def place(self) -> str:

@@ -24,6 +24,9 @@ CONNECT_WITHIN = 5.0
 FIRST_REST, LONGEST_REST = 1.0, 30.0
 FIX_FIRST = 60.0
 """Seconds of rest where somebody has to change something first: a key, a model's name, an address."""
+KEPT_OPEN = 2.0
+"""Seconds an idle connection is used again: long enough for questions, and shorter than servers wait before they close
+it, which they may do in the moment we ask."""
 LONGEST_ASKED = 3600.0
 """A Retry-After beyond an hour is not believed."""
 
@@ -58,19 +61,16 @@ class Remote:
 
     async def ask(self, picture: bytes, text: str, max_tokens: int, temperature: float, timeout: float) -> Caption:
         """Raises CaptionUnavailable."""
-        within = min(timeout, self.endpoint.timeout or timeout)
+        body = self._body(picture, text, max_tokens, temperature)
         try:
-            async with asyncio.timeout(within):
-                http = await self._opened()
-                body = self._body(picture, text, max_tokens, temperature)
-                async with http.stream("POST", f"{self.endpoint.address}/chat/completions", content=body) as response:
-                    status, answer, headers = response.status_code, await chat.body_of(response), response.headers
-        except (TimeoutError, httpx.ReadTimeout, httpx.WriteTimeout):
-            message = f"{self._name} took longer than {within:.3g} s. Give it more time, or use a smaller model."
-            raise CaptionUnavailable(Failure.ENGINE_TIMEOUT, message) from None
+            async with asyncio.timeout(timeout):
+                status, answer, headers = await self._send("POST", "chat/completions", body)
+        except TimeoutError:
+            reason = f"{self._name} took longer than {timeout:.3g} s. Give it more time, or use a smaller model."
+            raise self._failed(reason, kind=Failure.ENGINE_TIMEOUT) from None
         except UnusableFile as error:
             raise self._failed(f"{self._name} can't be asked: {error}", FIX_FIRST) from None
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise self._failed(f"{self._name} {self._broken(error)}") from None
         except chat.TooLong:
             raise CaptionUnavailable(Failure.NO_ANSWER, f"{self._name} gave an answer without an end.") from None
@@ -84,22 +84,24 @@ class Remote:
         """The names it offers; empty where it doesn't tell. Raises CaptionUnavailable."""
         try:
             async with asyncio.timeout(timeout):
-                response = await (await self._opened()).get(f"{self.endpoint.address}/models")
+                status, answer, headers = await self._send("GET", "models")
         except TimeoutError:
             raise CaptionUnavailable(Failure.ENGINE, f"{self._name} did not answer within {timeout:g} s.") from None
         except UnusableFile as error:
             raise CaptionUnavailable(Failure.ENGINE, f"{self._name} can't be asked: {error}") from None
-        except httpx.TransportError as error:
+        except httpx.RequestError as error:
             raise CaptionUnavailable(Failure.ENGINE, f"{self._name} {self._broken(error)}") from None
-        if response.status_code in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
-            raise self._refusal(response.status_code, response.content, response.headers)
-        found = chat.dig(chat.parsed(response.content), "data")
+        except chat.TooLong:
+            return []
+        if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
+            raise self._refusal(status, answer, headers)
+        found = chat.dig(chat.parsed(answer), "data")
         names = [chat.dig(entry, "id") for entry in found] if isinstance(found, list) else []
         return [name for name in names if isinstance(name, str)]
 
     def wire(self, picture: bytes, text: str, max_tokens: int, temperature: float) -> Wire:
         body = self._body(picture, text, max_tokens, temperature)
-        return Wire(f"{self.endpoint.address}/chat/completions", body, self._headers)
+        return Wire(str(self.endpoint.at("chat/completions")), body, self._headers)
 
     @property
     def _name(self) -> str:
@@ -115,6 +117,12 @@ class Remote:
         question = chat.question(picture, text, max_tokens, temperature)
         return json.dumps({"model": self.endpoint.model, **question, **self.endpoint.extra_body}).encode()
 
+    async def _send(self, method: str, what: str, body: bytes | None = None) -> tuple[int, bytes, httpx.Headers]:
+        """Status, body and headers. Raises httpx.RequestError, UnusableFile, TooLong."""
+        http = await self._opened()
+        async with http.stream(method, self.endpoint.at(what), content=body) as response:
+            return response.status_code, await chat.body_of(response), response.headers
+
     async def _opened(self) -> httpx.AsyncClient:
         async with self._opening:
             if self._http is None:
@@ -125,30 +133,33 @@ class Remote:
                     verify=trust,
                     headers=self._headers,
                     timeout=httpx.Timeout(None, connect=CONNECT_WITHIN),
+                    limits=httpx.Limits(keepalive_expiry=KEPT_OPEN),
                     trust_env=False,
                 )
             return self._http
 
-    def _broken(self, error: httpx.TransportError) -> str:
+    def _broken(self, error: httpx.RequestError) -> str:
         if untrusted := distrust(error):
             return f"can't be trusted: {untrusted}."
         if isinstance(error, httpx.ConnectTimeout):
             return "does not answer: is it switched on, and the address right?"
         if known := why(error, self.endpoint.address.host):
             return known
+        if isinstance(error, httpx.DecodingError):
+            return "sent an answer that is not what its head says."
         if isinstance(error, httpx.ConnectError):
             return f"can't be reached ({type(error).__name__})."
         return "went away in the middle of the answer."
 
-    def _failed(self, reason: str, rest: float | None = None) -> CaptionUnavailable:
+    def _failed(self, reason: str, rest: float | None = None, kind: Failure = Failure.ENGINE) -> CaptionUnavailable:
         """It is left alone for a while, longer each time."""
         if rest is None:
             rest, self._pause = self._pause, min(self._pause * 2, LONGEST_REST)
         self.rest = Rest(time.monotonic() + rest, reason)
-        return CaptionUnavailable(Failure.ENGINE, reason)
+        return CaptionUnavailable(kind, reason)
 
     def _refusal(self, status: int, body: bytes, headers: httpx.Headers) -> CaptionUnavailable:
-        said = chat.complaint(body)
+        said = self._without_key(chat.complaint(body))
         if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
             return self._failed(f"{self._name} refused the key (HTTP {status}): check api_key.", FIX_FIRST)
         if status == httpx.codes.NOT_FOUND:
@@ -157,6 +168,8 @@ class Remote:
                 f"says: {said}",
                 FIX_FIRST,
             )
+        if httpx.codes.is_redirect(status):
+            return self._failed(f"{self._name} sends us elsewhere (HTTP {status}): check url.", FIX_FIRST)
         if status == httpx.codes.TOO_MANY_REQUESTS:
             asked = retry_after(headers) or self._pause
             return self._failed(f"{self._name} wants fewer calls (HTTP 429): set calls_per_minute.", asked)
@@ -165,6 +178,11 @@ class Remote:
         return CaptionUnavailable(
             Failure.REFUSED, f"{self._name} would not take the picture or prompt (HTTP {status}): {said}"
         )
+
+    def _without_key(self, said: str) -> str:
+        """Some tell what they were sent."""
+        key = self.endpoint.api_key
+        return said.replace(key.get_secret_value(), "***") if key else said
 
 
 def retry_after(headers: httpx.Headers) -> float | None:

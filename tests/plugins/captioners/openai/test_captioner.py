@@ -89,7 +89,9 @@ async def test_the_first_is_asked_again_after_its_rest(captioner: Make, request_
         (Answer(429), Failure.ENGINE, "calls_per_minute"),
         (Answer(500, body=b'{"error": {"message": "out of memory"}}'), Failure.ENGINE, "out of memory"),
         (Answer(400, body=b'{"error": {"message": "no picture"}}'), Failure.REFUSED, "no picture"),
-        (Answer(301, {"location": "/"}), Failure.REFUSED, "HTTP 301"),
+        (Answer(400, body=b'{"error": {"message": "Bearer sk-marker-4711?"}}'), Failure.REFUSED, r"Bearer \*\*\*\?"),
+        (Answer(301, {"location": "/"}), Failure.ENGINE, r"HTTP 301\): check url"),
+        (Answer(200, {"content-encoding": "gzip"}, b"no gzip"), Failure.ENGINE, "not what its head says"),
         (Answer(200, body=b"<html>"), Failure.NO_ANSWER, "makes no sense"),
         (says("  "), Failure.NO_ANSWER, "nothing"),
         (Answer(200, body=b"x" * 65536, endless=True), Failure.NO_ANSWER, "without an end"),
@@ -131,6 +133,44 @@ async def test_a_slow_endpoint_leaves_time_for_the_next(captioner: Make, request
         assert (await remote.caption(request_(timeout=8))).text == "In time."
 
 
+async def test_one_that_hangs_leaves_half_of_the_time_to_the_next_and_is_left_alone_then(
+    captioner: Make, request_: Ask
+) -> None:
+    async with Receiver.running() as slow, Receiver.running() as quick:
+        remote = captioner(slow.url, fallbacks=[{"url": quick.url, "model": "other"}])
+        slow.answer(*[Answer(hang=True)] * 2)
+        quick.answer(*[says("In time.")] * 2)
+        for _ in range(2):
+            assert (await remote.caption(request_(timeout=4))).text == "In time."
+        assert len(slow.requests) == 1
+
+
+async def test_what_the_url_asks_stays_behind_its_path(captioner: Make, request_: Ask) -> None:
+    async with Receiver.running() as server:
+        server.answer(says("A cat."), Answer(body=b"{}"))
+        remote = captioner(f"{server.url}/openai/chat/completions?api-version=1#top")
+        await remote.caption(request_())
+        assert remote.wire(request_()).url == f"{server.url}/openai/chat/completions?api-version=1"
+        assert "api-version" not in await remote.check()
+        assert [request.path for request in server.requests] == [
+            "/openai/chat/completions?api-version=1",
+            "/openai/models?api-version=1",
+        ]
+
+
+async def test_a_connection_that_was_idle_for_long_is_not_used_again(
+    captioner: Make, request_: Ask, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its server may be closing it in this moment."""
+    monkeypatch.setattr("plugins.captioners.openai.remote.KEPT_OPEN", 0.0)
+    async with Receiver.running() as server:
+        server.answer(says("A cat."), says("A dog."))
+        remote = captioner(server.url)
+        await remote.caption(request_())
+        await remote.caption(request_())
+        assert server.connections == 2
+
+
 async def test_the_budget_holds_for_questions_too(captioner: Make, request_: Ask) -> None:
     async with Receiver.running() as server:
         server.answer(*[says("A cat.")] * 10)
@@ -170,6 +210,9 @@ async def test_the_doctor_hears_what_the_endpoint_offers(captioner: Make) -> Non
         with pytest.raises(CaptionUnavailable, match="api_key"):
             await captioner(server.url).check()
         assert "served by" in await captioner(server.url).check()  # not every endpoint tells its models
+        server.answer(Answer(body=b"x" * 65536, endless=True))
+        assert "served by" in await captioner(server.url).check()
+        assert server.sent < 64 << 20
     with pytest.raises(CaptionUnavailable, match="refuses connections"):
         await captioner(server.url).check()
 
