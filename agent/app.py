@@ -177,11 +177,10 @@ class App:
         return {name: _state(captioner) for name, captioner in self._engines}
 
     async def _answer_the_rest(self) -> None:
-        for camera in self._house.cameras.values():
-            for look in camera.pending():
-                await self._observer.failed(
-                    camera, look, Failure.STOPPED, "camscribe was stopped before this look was done."
-                )
+        for camera, look in self._cameras.pending():
+            await self._observer.failed(
+                camera, look, Failure.STOPPED, "camscribe was stopped before this look was done."
+            )
 
     async def _give_up_when_stuck(self) -> None:
         async for _ in self._house.changes():

@@ -220,7 +220,8 @@ class Camera:
         """It is no longer in the config: the asked-for looks that have no frame yet, for somebody to answer."""
         self.enabled = False
         self.captioner = ()  # a look that is with a captioner ends with that one
-        looks = [look for look in (*self._taking, *self._asked) if look.answer is not None]
+        waiting = (*self._taking, *self._asked)
+        looks = [look for look in waiting if look.answer is not None and not look.answer.done()]
         self._asked.clear()
         return looks
 

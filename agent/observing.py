@@ -136,6 +136,10 @@ class Observer:
             self._counters.add("looks_failed_untold_total", camera=camera.id, kind=kind.value)
             camera.looked(observation)
 
+    def forget(self, camera: str) -> None:
+        """It is another one from now on: how its looks fail is news again."""
+        self._failing.pop(camera, None)
+
     def _worth_telling(self, camera: Camera, kind: Failure, message: str) -> bool:
         now = self._clock.now().monotonic
         before = self._failing.get(camera.id)

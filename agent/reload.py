@@ -47,6 +47,8 @@ class Reload:
         self._waiting: list[asyncio.Future[str]] = []
         self._seen: Fingerprint = None
         self._taken: Fingerprint = None
+        self._faulty = False
+        """The file, when it was read last; the config that runs is an older one of it."""
 
     def again(self) -> None:
         self._again = True
@@ -108,18 +110,19 @@ class Reload:
 
     async def _take_over(self) -> None:
         """Read the file, and say once what came of it."""
-        waiting, self._waiting = self._waiting, []
+        asked = len(self._waiting)  # whoever comes later waits for the next time
         self._taken = self._seen = await self._look()
         try:
-            told = await self._taken_over()
+            told: str | Misconfigured = await self._taken_over()
         except Misconfigured as error:
+            self._faulty = True
             self._counters.add("reloads_failed_total")
             *faults, closing = str(error).splitlines()
             for line in (*faults, closing.replace("nothing was started", "the config that runs goes on")):
                 log.error("%s", line)  # noqa: TRY400 (a person's mistake in a file has no traceback)
-            _tell(waiting, error)
-        else:
-            _tell(waiting, told)
+            told = error
+        waiting, self._waiting = self._waiting[:asked], self._waiting[asked:]
+        _tell(waiting, told)
 
     async def _taken_over(self) -> str:
         old = self._config
@@ -134,8 +137,11 @@ class Reload:
         # Also where nothing differs: a captioner that gave up tries again.
         await self._change(new)
         told = f"{old.path} is taken over: {', '.join(different)}." if different else f"{old.path}: nothing to change."
+        if self._faulty and not different:
+            told = f"{old.path} is good again, and what it says runs already."
         self._counters.add("reloads_total")
-        log.log(logging.INFO if different else logging.DEBUG, "%s", told)
+        log.log(logging.INFO if different or self._faulty else logging.DEBUG, "%s", told)
+        self._faulty = False
         return told + (f" {' and '.join(fixed)} changed: that needs a restart." if fixed else "")
 
     async def _change(self, config: Config) -> None:

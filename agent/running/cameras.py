@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
 from agent.camera import Camera, Look
 from agent.config import CameraSettings
-from agent.errors import Failure
+from agent.errors import Failure, JournalUnavailable
 from agent.house import House
 from agent.journal import Journal
 from agent.observing import Observer
@@ -39,6 +40,8 @@ class Cameras:
         self._journal = journal
         self._observer = observer
         self._running: dict[str, _Running] = {}
+        self._gone: list[Camera] = []
+        """Out of the config, and somebody still waits for a look of theirs."""
 
     def configure(self, wanted: Mapping[str, CameraSettings]) -> None:
         """What takes no time: the settings of those that stay. Their frames are captioned by the new ones from here."""
@@ -55,6 +58,11 @@ class Cameras:
         )
         self._house.cameras = {id_: self._running[id_].camera for id_ in wanted}  # in the config's order
         self._house.touch()
+
+    def pending(self) -> list[tuple[Camera, Look]]:
+        """The asked-for looks that have no answer yet, with those of cameras that have gone."""
+        cameras = [*(running.camera for running in self._running.values()), *self._gone]
+        return [(camera, look) for camera in cameras for look in camera.pending()]
 
     def stop(self) -> list[asyncio.Task[None]]:
         """Their tasks, told to end."""
@@ -87,7 +95,8 @@ class Cameras:
             counters=self._staff.counters,
             changed=self._house.touch,
         )
-        camera.last_good = await self._journal.last_good(camera.id)
+        with suppress(JournalUnavailable):  # the journal said so; the camera can look without
+            camera.last_good = await self._journal.last_good(camera.id)
         self._house.cameras[camera.id] = camera
         running = self._staff.start(f"source of {camera.id}", source.run)
         looking = self._staff.start(f"camera {camera.id}", camera.run)
@@ -107,18 +116,21 @@ class Cameras:
             return source
 
         await running.camera.change_source(exchange)
+        self._observer.forget(id_)
 
     async def _remove(self, id_: str) -> None:
         """What is with a captioner already is still captioned; what is not is answered now."""
         running = self._running.pop(id_)
         camera = running.camera
         del self._house.cameras[id_]
+        self._gone = [*(gone for gone in self._gone if gone.pending()), camera]
         looks: list[Look] = [*camera.retire(), *self._queue.remove_all(id_, "removed")]
         self._house.rearm(camera)
         await end([running.looking, running.source])
         for look in looks:
             gone = f"The camera '{id_}' was taken out of the config before this look was done."
             await self._observer.failed(camera, look, Failure.STOPPED, gone)
+        self._observer.forget(id_)
 
     def _source(self, settings: CameraSettings) -> Source[Any]:
         """What a source reports counts for as long as it is its camera's."""

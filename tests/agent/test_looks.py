@@ -213,6 +213,33 @@ async def test_the_second_captioner_answers_where_the_first_can_not(tmp_path):
         assert camera.online
 
 
+async def test_a_camera_that_is_another_one_now_fails_anew(tmp_path):
+    async with desk(tmp_path) as house, running(house.camera()) as camera:
+        camera.source.give = unavailable(Failure.TIMEOUT)
+        await look(house, camera)
+        house.observer.forget("door")
+        await look(house, camera)
+        assert len(await house.recorded()) == 2
+
+
+async def test_a_camera_that_goes_leaves_no_look_to_answer_that_is_answered_already(tmp_path):
+    async with desk(tmp_path) as house, running(house.camera()) as camera:
+        told = asyncio.Event()
+
+        async def slowly(_camera, look, *_why):
+            if look.prompt == "Two?":
+                await told.wait()  # as on a slow disk
+            look.answer.set_result(None)
+
+        camera._failed = slowly
+        camera.source.give = unavailable(Failure.TIMEOUT)
+        first, second = camera.ask("manual", "One?"), camera.ask("manual", "Two?")
+        await asyncio.wait_for(first, 10)
+        assert [look.prompt for look in camera.retire()] == ["Two?"]
+        told.set()
+        await asyncio.wait_for(second, 10)
+
+
 async def test_overload_leaves_each_camera_its_freshest_frame(tmp_path):
     async with desk(tmp_path) as house, running(house.camera()) as camera:
         house.captioner.gate.clear()

@@ -143,6 +143,8 @@ async def test_a_faulty_file_changes_nothing_and_is_told_once(tmp_path: Path):
         before = len(captions(service))
         await service.until(lambda: len(captions(service)) > before + 20)
         assert [line for line in service.err if " ERROR " in line] == errors
+        write_config(tmp_path, config())
+        await service.until(lambda: any("is good again" in line for line in service.err))
         good = config()
         good["cameras"]["one"]["prompt"] = "What is there?"
         write_config(tmp_path, good)
@@ -197,6 +199,38 @@ async def test_a_camera_that_goes_is_forgotten_and_its_looks_are_answered(tmp_pa
         assert reply == {"error": "There is no camera 'two' in the running service."}
         counters = (await status(tmp_path))["counters"]
         assert any('reason="removed"' in name for name in counters), counters
+        assert await service.stop() == 0
+
+
+async def test_a_stop_answers_the_looks_of_a_camera_that_has_just_gone(tmp_path: Path):
+    one = {"source": "demo", "every": "200ms", "captioner": "spare"}
+    alone = config(cameras={"one": one})
+    async with running(tmp_path, config(cameras={"one": one, "asked": {"source": "demo"}})) as service:
+        await eventually(lambda: len(engines(service)) == 2)
+        for victim in engines(service):
+            victim.suspend()
+        request = {"do": "look", "camera": "asked"}
+        look = asyncio.create_task(control.ask(control_socket(tmp_path / "data"), request, 60))
+        await told(tmp_path, lambda status: 'frames_total{camera="asked"}' in status["counters"])
+        write_config(tmp_path, alone)
+        await told(tmp_path, lambda status: set(status["cameras"]) == {"one"})
+        assert await service.stop() == 0
+        assert (await look)["observation"]["error"]["kind"] == "stopped"
+
+
+async def test_a_camera_with_a_new_source_that_fails_as_the_old_one_did_says_so(tmp_path: Path):
+    def looking_at(path: str) -> dict[str, Any]:
+        nobody = {"source": f"rtsp://127.0.0.1:9/{path}", "every": "300ms"}
+        return config(cameras={**config()["cameras"], "gone": nobody})
+
+    def said(service: Service) -> int:
+        return sum("gone: no caption (unreachable)" in line for line in service.err)
+
+    async with running(tmp_path, looking_at("old")) as service:
+        await service.until(lambda: said(service) == 1)
+        write_config(tmp_path, looking_at("new"))
+        await service.until(lambda: said(service) == 2)
+        assert taken_over(service)[0].endswith("camera gone (source).")
         assert await service.stop() == 0
 
 
