@@ -61,6 +61,10 @@ class Faults:
     """What the list says of each file's size."""
     token: str = ""
     """The API wants this one."""
+    listed: list[dict[str, Any]] | None = None
+    """What the list of files says instead."""
+    more_files: int = 0
+    """So many more are in that list."""
 
 
 @cache
@@ -128,7 +132,8 @@ class Hub(BaseHTTPRequestHandler):
             self.refuse(404, "RepoNotFound")
             return
         files = sorted(path for path in folder.rglob("*") if path.is_file())
-        siblings = [self.sibling(path, folder) for path in files]
+        siblings = [self.sibling(path, folder) for path in files] if self.faults.listed is None else self.faults.listed
+        siblings += [{"rfilename": f"{'x' * 100}-{number}.gguf", "size": 1} for number in range(self.faults.more_files)]
         body = json.dumps({"id": repo, "sha": COMMIT, "private": False, "tags": [], "siblings": siblings}).encode()
         self.whole(200, body, {"Content-Type": "application/json"})
 

@@ -103,7 +103,7 @@ class Downloader:
         with suppress(ConnectionError):  # it has ended; its output says so below
             self._process.stdin.write(json.dumps(order).encode() + b"\n")
             await self._process.stdin.drain()
-        while line := await self._process.stdout.readline():
+        while line := await self._heard(self._process.stdout):
             said = json.loads(line)
             if "ok" in said:
                 return said["ok"]
@@ -113,6 +113,12 @@ class Downloader:
         code = await self._process.wait()
         words = " | ".join(self._said) or "nothing"
         raise NotStarted(f"The download of {self._origin} ended unexpectedly (exit status {code}; it said: {words}).")
+
+    async def _heard(self, output: asyncio.StreamReader) -> bytes:
+        try:
+            return await output.readline()
+        except ValueError:  # a line longer than any that is sensible
+            raise NotStarted(f"The list of the files in {self._origin.repo} makes no sense: it has no end.") from None
 
     async def _listen(self) -> None:
         """Its standard error: what the library warns of, without the queries of addresses, which may be keys."""

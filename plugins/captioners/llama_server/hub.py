@@ -13,6 +13,7 @@ import json
 import logging
 import re
 import shutil
+from collections import Counter
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import asdict, dataclass
@@ -22,12 +23,15 @@ from agent.plugin import Misconfigured, Progress
 from plugins.captioners.llama_server.downloader import Downloader
 from plugins.captioners.llama_server.errors import NotStarted
 from plugins.captioners.llama_server.presets import Files, Hosted
-from plugins.captioners.llama_server.refusals import Damaged, NoRoom
+from plugins.captioners.llama_server.refusals import OWN_FILES, Damaged, NoRoom
 
 MARGIN = 256_000_000
 """Bytes of the disk that a download leaves alone: the journal needs some."""
 TRIES = 2
 """A file with the wrong checksum is fetched once more; a mirror that keeps sending it must not run up a bill."""
+LONGEST_NAME = 200
+"""Bytes; file systems take 255, and a partial file's name is longer."""
+_SHA256 = re.compile(r"[0-9a-f]{64}")
 _SHARD = re.compile(r"-(\d{5})-of-(\d{5})$")
 
 
@@ -38,6 +42,13 @@ class Entry:
     path: str
     size: int
     sha256: str | None = None
+
+    @property
+    def makes_sense(self) -> bool:
+        """As a repository's list has it: nothing that can't be a file here."""
+        named = isinstance(self.path, str) and self.path.isprintable() and len(self.name.encode()) <= LONGEST_NAME
+        sized = isinstance(self.size, int) and self.size >= 0
+        return named and sized and (self.sha256 is None or bool(_SHA256.fullmatch(str(self.sha256))))
 
     @property
     def name(self) -> str:
@@ -139,12 +150,12 @@ async def _download(
 ) -> Files:
     folder = folder_of(origin.repo, data_dir)
     commit, listed = await downloader.listing()
-    try:
-        entries = [Entry(**entry) for entry in listed]
-    except TypeError:
-        raise NotStarted(f"The list of the files in {origin.repo} makes no sense.") from None
+    entries = [Entry(**entry) for entry in listed]
+    if not all(entry.makes_sense for entry in entries):
+        raise NotStarted(f"The list of the files in {origin.repo} makes no sense.")
     model, mmproj = choose(origin, entries)
     plan = Plan(origin.repo, commit, model[0].name, mmproj.name, (*model, mmproj))
+    _told_apart(plan)
     missing = await asyncio.to_thread(_begin, plan, origin, data_dir)
     log.info("downloading %s (%s) into %s", origin, _text(sum(entry.size for entry in plan.files)), folder)
     for entry in missing:
@@ -211,6 +222,13 @@ def _parts(model: str, models: Sequence[str], repo: str) -> list[str]:
     if len(parts) != int(shard[2]):
         raise Misconfigured(f"{repo} has {len(parts)} of the {int(shard[2])} parts of {model}. Choose another one.")
     return parts
+
+
+def _told_apart(plan: Plan) -> None:
+    """They are kept in one folder, whatever folders the repository has."""
+    for name, count in Counter(entry.name for entry in plan.files).items():
+        if count > 1:
+            raise Misconfigured(f"{plan.repo} has several files called {name}, in folders of their own: {OWN_FILES}.")
 
 
 def _begin(plan: Plan, origin: Hosted, data_dir: Path) -> list[Entry]:

@@ -106,6 +106,52 @@ async def test_progress_is_told_in_bytes_up_to_the_whole(server: FakeHub, data: 
     assert all(step.done == step.total for step in (model[-1], told[-1]))
 
 
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"size": None},
+        {"size": "12"},
+        {"size": -1},
+        {"rfilename": "\0-F16.gguf"},
+        {"rfilename": "\x1b[2J-F16.gguf"},
+        {"rfilename": f"{'x' * 300}-F16.gguf"},
+        {"lfs": {"sha256": "../../x", "size": 1, "pointerSize": 1}},
+    ],
+    ids=str,
+)
+async def test_list_that_makes_no_sense_is_told_and_nothing_is_written(server: FakeHub, data: Path, wrong: dict):
+    await server.set(
+        listed=[{"rfilename": "Tiny-F16.gguf", "size": 5} | wrong, {"rfilename": "mmproj.gguf", "size": 5}]
+    )
+    with pytest.raises(NotStarted, match="makes no sense"):
+        await fetch(data)
+    assert await asyncio.to_thread(files, data) == []
+
+
+async def test_list_without_an_end_is_told(server: FakeHub, data: Path):
+    await server.set(more_files=100_000)
+    with pytest.raises(NotStarted, match="makes no sense"):
+        await fetch(data)
+
+
+async def test_files_stay_in_their_folder_whatever_they_are_called(server: FakeHub, data: Path):
+    names = ("../../Tiny-F16.gguf", "/tmp/mmproj-F16.gguf")
+    await server.set(listed=[{"rfilename": name, "size": 5, "lfs": {"sha256": "a" * 64, "size": 5, "pointerSize": 1}}
+                             for name in names])  # fmt: skip
+    with pytest.raises((NotStarted, Misconfigured)):
+        await fetch(data)
+    plan = await asyncio.to_thread(hub.Plan.read, hub.plan_of(SMALL, data))
+    assert plan
+    assert (plan.model, plan.mmproj) == ("Tiny-F16.gguf", "mmproj-F16.gguf")
+
+
+async def test_two_files_of_one_name_are_not_mistaken_for_each_other(server: FakeHub, data: Path):
+    names = ("text/Tiny-F16.gguf", "mmproj/Tiny-F16.gguf")
+    await server.set(listed=[{"rfilename": name, "size": 5} for name in names])
+    with pytest.raises(Misconfigured, match=r"several files called Tiny-F16\.gguf"):
+        await fetch(data)
+
+
 async def test_broken_connection_is_taken_up_again_where_it_broke(server: FakeHub, data: Path):
     await server.set(breaks_after=4_000_000)
     model = await fetch(data, LARGE)
