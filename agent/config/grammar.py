@@ -299,7 +299,8 @@ class OutputOptions(_Keys):
     ) = Field(default=None, title="a name or a list of names")
     """Only these cameras' observations. Left out: all."""
     backlog: Literal["all", "latest"] = "all"
-    """What it gets after it could not be reached: ``all`` that was missed, or only the ``latest`` of each camera."""
+    """What it gets after it could not be reached: ``all`` that was missed, or only the ``latest`` of each camera. One
+    that was taken out of this file and is put back under its name has missed what came between; a new one has not."""
     expire: Duration = 86400.0
     """Observations older than this are not sent any more."""
     timeout: Duration = 30.0

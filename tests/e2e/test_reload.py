@@ -170,6 +170,13 @@ async def test_an_output_that_changes_goes_on_where_it_was(tmp_path: Path):
         assert both[: len(everything)] == everything[: len(both)]
         write_config(tmp_path, config())
         await service.until(lambda: any("output kept removed" in line for line in service.err))
+        before, missed = len(service.observations), len(written("second"))
+        await service.until(lambda: len(service.observations) > before + 5)
+        write_config(tmp_path, writing_to("second"))  # as after a file that was saved by half
+        await eventually(lambda: len(written("second")) > missed + 10)
+        both = [*written("first"), *written("second")]
+        everything = [o["id"] for o in service.observations]
+        assert both[: len(everything)] == everything[: len(both)], "back under its name it goes on where it was"
         assert await service.stop() == 0
 
 
