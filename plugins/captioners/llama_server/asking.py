@@ -87,8 +87,11 @@ async def about_wheel(env: Mapping[str, str]) -> tuple[tuple[str, ...], frozense
 
 async def _told(path: Path, option: str) -> str:
     code, text = await _output_of([str(path), option])
+    ending = explain(code, text.splitlines())
+    if ending.kind is Kind.LIBRARY:
+        raise Misconfigured(f"{path} can't run. {ending.sentence}")
     if code < 0:
-        raise _useless(f"{path} {option} {how_it_ended(code)}", explain(code, text.splitlines()).kind)
+        raise _useless(f"{path} {option} {how_it_ended(code)}", ending.kind)
     return text
 
 

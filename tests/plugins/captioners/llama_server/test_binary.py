@@ -76,6 +76,14 @@ async def test_one_that_is_no_program_is_said(tmp_path: Path):
         await find(path, LOG)
 
 
+async def test_one_that_lacks_a_library_is_not_called_another_program(tmp_path: Path):
+    path = tmp_path / "llama-server"
+    path.write_text("#!/bin/sh\necho 'error while loading shared libraries: libmtmd.so.0: no such' >&2\nexit 127\n")
+    path.chmod(0o755)
+    with pytest.raises(Misconfigured, match=r"can't run\. The engine lacks a library .* libmtmd\.so\.0"):
+        await find(path, LOG)
+
+
 async def test_one_that_never_answers_is_given_up(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
     path = tmp_path / "llama-server"
     path.write_text(f"#!/bin/sh\nexec {shlex.quote(sys.executable)} -c 'import time; time.sleep(600)'\n")

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import shutil
 import socket
 import time
 from collections.abc import Callable
@@ -47,9 +46,9 @@ def llama(monkeypatch: pytest.MonkeyPatch) -> RealEngine:
         ("kill -SEGV $$", r"crashed \(SIGSEGV\)"),
         (
             "echo 'error while loading shared libraries: libx.so: cannot open shared object file' >&2; exit 127",
-            r"lacks a library of the system\. Install what it names, or leave out 'binary' .* libx\.so",
+            r"lacks a library of the system\. Install what it names, or, .* 'binary', leave that out .* libx\.so",
         ),
-        ("exit 0", r"ended with exit status 0"),
+        ("exit 0", r"ended as if it had been told to \(exit status 0\)"),
     ],
     ids=["abort", "assertion", "illegal instruction", "crash", "library", "end"],
 )
@@ -135,7 +134,7 @@ async def test_option_it_does_not_know(
 @pytest.mark.parametrize(
     ("spoil", "words"),
     [
-        (lambda whole: whole[:50_000], r"llama-server (--help )?(crashed|can't be started|ended)"),
+        (lambda whole: whole[:50_000], r"llama-server (--help )?(crashed|can't be started|can't run|ended)"),
         (lambda _: b"#!/no/such/interpreter\n", r"can't be started: No such file or directory"),
         (lambda _: b"\x7fELF but no more of it", r"can't be started: Exec format error"),
         (lambda _: b"#!/bin/sh\nkill -ILL $$\n", r"--help was stopped by an illegal instruction: it is built for anot"),
@@ -178,7 +177,7 @@ async def test_program_that_was_taken_away_and_comes_back(
 ):
     """An update while it runs."""
     program = tmp_path / "llama-server"
-    await asyncio.to_thread(shutil.copy, llama.program, program)
+    await asyncio.to_thread(program.symlink_to, llama.program)  # a copy may lack the libraries beside it
     engine = await asyncio.to_thread(captioner, CURIOUS, binary=program)
     async with nothing_left(short), running(engine):
         await describes(engine)
