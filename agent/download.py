@@ -44,7 +44,9 @@ class _Bars:
 
     def __init__(self, console: Console) -> None:
         self._bars = Bars(
-            TextColumn("{task.description}", table_column=Column(ratio=2, no_wrap=True, overflow="ellipsis")),
+            TextColumn(
+                "{task.description}", markup=False, table_column=Column(ratio=2, no_wrap=True, overflow="ellipsis")
+            ),
             BarColumn(),
             DownloadColumn(),
             TransferSpeedColumn(),

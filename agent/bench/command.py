@@ -17,7 +17,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn
 
 from agent import logs
-from agent.bench import page, pictures, terminal
+from agent.bench import figures, page, pictures, terminal
 from agent.bench.compare import compared
 from agent.bench.machine import this_machine
 from agent.bench.measure import measure
@@ -111,13 +111,13 @@ async def _run(settings: Config, names: Sequence[str], source: str, count: int, 
     row = pictures.line_up(count, len(shown))
     at = datetime.now(UTC)
     rows: list[Row] = []
-    bar = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    bar = (TextColumn("{task.description}", markup=False), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
     with Progress(*bar, console=Console(stderr=True), transient=True) as progress:
         task = progress.add_task("starting", total=2 * count * len(names))
         for place, name in enumerate(names):
 
             def tick(what: str, done: int, before: int = 2 * count * place) -> None:
-                progress.update(task, description=what, completed=before + done)
+                progress.update(task, description=figures.plain(what), completed=before + done)
 
             rows.append(await measure(settings, name, shown, row, asked, tick))
     return Run(

@@ -19,22 +19,25 @@ def show(run: Run, console: Console) -> None:
         Text(f"{run.count} looks at {figures.plain(run.pictures)}, each through camscribe and the bare engine.")
     )
     console.print(Text(f"Asked: {figures.plain(run.prompt)} (at most {run.max_tokens} tokens)"))
-    console.print(Text(str(run.machine)), "")
+    console.print(Text(figures.plain(str(run.machine))), "")
     measured = [row for row in run.captioners if row.problem is None]
     if measured:
         console.print(_table(measured))
         for row in measured:
-            console.print(Text(f"{row.name}: {figures.plain(figures.engine(row))}"))
+            console.print(Text(f"{figures.plain(row.name)}: {figures.plain(figures.engine(row))}"))
     for row in run.captioners:
         if row.problem is not None:
-            console.print(Text(f"{row.name} was not measured: {figures.plain(row.problem)}", "bold red"))
+            console.print(Text(f"{figures.plain(row.name)} was not measured: {figures.plain(row.problem)}", "bold red"))
         elif row.failures:
-            console.print(Text(f"{row.name}: {_first_failure(row)}", "red"))
+            console.print(Text(f"{figures.plain(row.name)}: {_first_failure(row)}", "red"))
         if row.random_weights:
-            console.print(Text(f"{row.name}: {NOISE}", "yellow"))
+            console.print(Text(f"{figures.plain(row.name)}: {NOISE}", "yellow"))
         elif row.agent:
             console.print(
-                Text(f"{row.name} said of the first picture: {figures.plain(_first(row).caption or '')}", "dim")
+                Text(
+                    f"{figures.plain(row.name)} said of the first picture: {figures.plain(_first(row).caption or '')}",
+                    "dim",
+                )
             )
 
 
@@ -43,7 +46,7 @@ def _table(rows: list[Row]) -> Table:
     table = Table(box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("")
     for row in rows:
-        table.add_column(Text(row.name), justify="right", overflow="fold")
+        table.add_column(Text(figures.plain(row.name)), justify="right", overflow="fold")
     columns = [dict(figures.lines(row)) for row in rows]
     for label in dict.fromkeys(label for column in columns for label in column):
         style = "bold" if label == "p50" else "dim" if label.startswith("  ") else None
@@ -64,10 +67,10 @@ def _first_failure(row: Row) -> str:
 
 def compare(told: Comparison, console: Console) -> None:
     for side, run in (("A", told.a), ("B", told.b)):
-        console.print(Text(f"{side}: {run.at:%Y-%m-%d %H:%M} UTC, {run.machine}"))
+        console.print(Text(f"{side}: {run.at:%Y-%m-%d %H:%M} UTC, {figures.plain(str(run.machine))}"))
     console.print()
     for pair in told.pairs:
-        table = Table(box=SIMPLE_HEAD, pad_edge=False, title=Text(pair.name), title_justify="left")
+        table = Table(box=SIMPLE_HEAD, pad_edge=False, title=Text(figures.plain(pair.name)), title_justify="left")
         table.add_column("")
         for heading in ("A", "B", "B / A", ""):
             table.add_column(heading, justify="left" if not heading else "right", overflow="fold")

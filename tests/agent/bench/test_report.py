@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import io
 import json
 from pathlib import Path
@@ -9,7 +10,7 @@ from pathlib import Path
 import pytest
 from rich.console import Console
 
-from agent.bench import figures, page, terminal
+from agent.bench import command, figures, page, terminal
 from agent.bench.compare import compared
 from agent.bench.results import Look, Row, Run, p50, p95, read
 from agent.errors import Misconfigured
@@ -119,6 +120,27 @@ def test_terminal_takes_no_markup_and_no_escapes_from_a_model(run):
     text = on_terminal(changed(run, looks=tuple(looks)))
     assert "[bold red]red[/]" in text.replace("\n", "")
     assert "\x1b" not in text
+
+
+def test_terminal_takes_no_escapes_from_a_report_that_somebody_else_wrote(run):
+    """Neither where it is shown nor where two are compared."""
+    machine = run.machine.model_copy(update={"processor": "\x1b[2J"})
+    hostile = changed(run, name="\x1b]0;x\x07").model_copy(update={"machine": machine})
+    assert "\x1b" not in compare_on_terminal(hostile, hostile) + on_terminal(hostile)
+
+
+async def test_bar_shows_a_captioners_state_as_it_is(monkeypatch, capsys):
+    """Its words may be an engine's, a path in brackets among them."""
+
+    async def measured(_config, name, _pictures, _row, _asked, tick):
+        tick("default: failed: no [/srv/model] \x1b[2J", 0)
+        return row_of([(1.0, 1.0)])
+
+    monkeypatch.setattr(command, "measure", measured)
+    settings = await asyncio.to_thread(command._settings, None)
+    run = await command._run(settings, ["default"], "demo", 2, command.Asked())
+    assert [row.name for row in run.captioners] == ["x"]
+    assert "\x1b[2J" not in capsys.readouterr().err
 
 
 def test_page_is_one_file_for_light_and_dark(run):
