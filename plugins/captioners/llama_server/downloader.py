@@ -70,6 +70,8 @@ class Downloader:
         if self._process.returncode is None:
             with suppress(ProcessLookupError):
                 self._process.kill()
+        assert self._process.stdout
+        await self._process.stdout.read()  # whatever it said beyond measure would hold up its end
         await asyncio.shield(self._process.wait())
         self._listener.cancel()
         await asyncio.gather(self._listener, return_exceptions=True)

@@ -72,23 +72,33 @@ async def ask(
             async with asyncio.timeout(SILENCE) as patience:
                 any_line = False
                 while line := await process.stdout.readline():
-                    patience.reschedule(asyncio.get_running_loop().time() + SILENCE)
-                    try:
-                        said = json.loads(line)
-                    except ValueError:
+                    said = _told(line)
+                    if said is None:
                         log.debug("%s: %s", words[0], line.decode("utf-8", "replace").rstrip()[:300])
                         continue
+                    patience.reschedule(asyncio.get_running_loop().time() + SILENCE)
                     any_line = True
                     heard(said)
                 last = await complaining
         except TimeoutError:
             raise Misconfigured(f"{words[0]} has said nothing for {SILENCE:g} s. Is it a Python that works?") from None
+        except ValueError:  # a line without an end
+            raise Misconfigured(f"{words[0]} talks nonsense. Is it a Python that works?") from None
         finally:
             complaining.cancel()
             with suppress(asyncio.CancelledError):
                 await complaining
     if not any_line:
         raise Misconfigured(f"{words[0]} can't run camscribe's worker: {last or 'it said nothing'}")
+
+
+def _told(line: bytes) -> dict[str, Any] | None:
+    """What the worker tells; None where it was somebody else who spoke."""
+    try:
+        said = json.loads(line)
+    except ValueError:
+        return None
+    return said if isinstance(said, dict) else None
 
 
 @asynccontextmanager
@@ -111,6 +121,8 @@ async def _running(words: list[str], env: Mapping[str, str]) -> AsyncIterator[as
                 await process.wait()
         except TimeoutError:
             process.kill()
+            assert process.stdout
+            await process.stdout.read()  # whatever it said beyond measure would hold up its end
             await process.wait()
 
 

@@ -129,7 +129,7 @@ async def test_list_that_makes_no_sense_is_told_and_nothing_is_written(server: F
 
 
 async def test_list_without_an_end_is_told(server: FakeHub, data: Path):
-    await server.set(more_files=100_000)
+    await server.set(more_files=200_000)
     with pytest.raises(NotStarted, match="makes no sense"):
         await fetch(data)
 

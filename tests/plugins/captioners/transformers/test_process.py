@@ -63,6 +63,29 @@ async def test_program_that_is_no_python_is_told_with_its_words(
         await no_python.check()
 
 
+@pytest.mark.parametrize(
+    ("does", "words"),
+    [
+        ("while True: print('y', flush=True)", "has said nothing for"),
+        ("while True: print('y' * 4000, end='')", "talks nonsense"),
+        ("print('[1, 2]')", "can't run camscribe's worker"),
+    ],
+)
+async def test_program_that_talks_on_and_on_is_given_up(
+    captioner: Callable[..., Transformers],
+    tiny: Path,
+    short: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    does: str,
+    words: str,
+):
+    monkeypatch.setattr(process, "SILENCE", 2.0)
+    monkeypatch.setattr(process, "GRACE", 0.1)
+    talkative = await asyncio.to_thread(captioner, model=tiny, python=program(short, does))
+    with pytest.raises(Misconfigured, match=words):
+        await talkative.check()
+
+
 async def test_silent_task_is_given_up_and_nothing_of_it_stays(
     short: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ):
