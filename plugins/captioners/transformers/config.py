@@ -47,7 +47,7 @@ class TransformersConfig(PluginConfig):
     """Seconds that loading the model may take (a download is not counted)."""
     sleep_when_idle: Annotated[Duration, Field(ge=10)] | None = None
     """Without a caption for this long, such as 10m, its process is ended and gives its memory back; the next look
-    starts it again and waits for it. Left out: it stays, and every look is answered at once."""
+    starts it again and waits for it. 10s at least. Left out: it stays, and every look is answered at once."""
     python: ConfigPath | None = None
     """Another environment's Python that has torch and transformers. Left out: camscribe's own, which has them after
     pip install 'camscribe[transformers]'."""

@@ -127,6 +127,8 @@ def read(request: Any) -> Job:
     words = [part["text"] for part in parts if part["type"] == "text"]
     if len(pictures) != 1 or not pictures[0].startswith(PICTURE):
         raise ValueError("one JPEG a question")
+    for text in words:
+        text.encode()  # no tokenizer takes half a pair of surrogates
     return Job(
         picture=base64.b64decode(pictures[0][len(PICTURE) :], validate=True),
         text="\n".join(words),

@@ -32,15 +32,11 @@ def main(settings: dict[str, Any]) -> None:
     threading.Thread(target=end_with_agent, daemon=True).start()
     from huggingface_hub import constants  # noqa: PLC0415  it reads the environment as it is imported
 
-    folder = on_disk(settings, [settings["cache"], constants.HF_HUB_CACHE])
-    if folder is None and settings["look_only"]:
-        tell(folder=None)
-        return
-    if folder is not None:
-        tell(folder=folder)
-        return
     try:
-        tell(folder=download(settings, lambda words: tell(progress=words)))
+        folder = on_disk(settings, [settings["cache"], constants.HF_HUB_CACHE])
+        if folder is None and not settings["look_only"]:
+            folder = download(settings, lambda words: tell(progress=words))
+        tell(folder=folder)
     except Exception as error:  # noqa: BLE001  whatever it is, the agent is told, and says it to a person
         tell(fault=fault(error, settings["repo"]), lasting=is_lasting(error))
 

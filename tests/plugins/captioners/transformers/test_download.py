@@ -71,6 +71,15 @@ async def test_repository_that_nobody_has_is_the_configs_fault(hub: FakeHub, cap
         await ours._folder(look_only=False)
 
 
+@pytest.mark.parametrize("look_only", [True, False])
+async def test_name_that_no_repository_may_have_is_told(
+    hub: FakeHub, captioner: Callable[..., Transformers], look_only: bool
+):
+    ours = await asyncio.to_thread(captioner, hf="someone/two--dashes")
+    with pytest.raises(Misconfigured, match="has no someone/two--dashes that everybody may read"):
+        await ours._folder(look_only=look_only)
+
+
 async def test_token_is_shown_to_the_hub_alone(hub: FakeHub, ours: Transformers, monkeypatch: pytest.MonkeyPatch):
     await hub.set(token=TOKEN)
     with pytest.raises(Misconfigured):

@@ -117,6 +117,7 @@ async def test_bad_requests_are_refused_and_the_next_one_works(
         for picture, prompt, words in [
             (b"\xff\xd8 this is no jpeg", "Describe the image.", "picture can't be read"),
             (good, "word " * 3000, "model's context holds 1024"),
+            (good, "half a smile \ud83d", "makes no sense"),
         ]:
             with pytest.raises(CaptionUnavailable, match=words) as caught:
                 await ours.caption(request_(picture, prompt))
