@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from agent.app import first_of
-from agent.bench.pictures import in_turns
+from agent.bench.pictures import enough, in_turns
 from agent.bench.pipeline import Asked, Pipeline, pipeline
 from agent.bench.results import Engine, Look, Row
 from agent.config import CaptionerSettings, Config
@@ -55,6 +55,7 @@ async def _measured(
     made: Pipeline, settings: CaptionerSettings, pictures: Sequence[Pixels], row: Sequence[int], tick: Tick
 ) -> Row:
     captioner = made.captioner
+    _enough(captioner.slots, len(pictures), len(row))
     began = time.monotonic()
     await _ready(captioner, lambda: tick(f"{settings.name}: {captioner.state}", 0))
     started = time.monotonic() - began
@@ -81,6 +82,16 @@ async def _measured(
         looks=tuple(looks),
         memory=made.memory,
     )
+
+
+def _enough(slots: int, pictures: int, looks: int) -> None:
+    needed = enough(slots)
+    if slots > 1 and (pictures < needed or pictures != looks):
+        raise Misconfigured(
+            f"It captions {slots} pictures at once and knows each for a while: so that it does not answer out of its "
+            f"cache, at least {needed} pictures, and as many looks as pictures, are needed. These are {looks} looks at "
+            f"{pictures} pictures: say --count {max(pictures, needed)}, or measure it with parallel: 1."
+        )
 
 
 async def _ready(captioner: Captioner[Any], starting: Callable[[], None]) -> None:

@@ -76,6 +76,14 @@ def line_up(count: int, there: int) -> list[int]:
     return row
 
 
+def enough(slots: int) -> int:
+    """So many pictures, and looks, that an engine with these slots has another picture in each before one comes again.
+
+    With several it is camscribe that finds the slot: a picture comes back to it after half a round.
+    """
+    return FEWEST if slots == 1 else 2 * slots + 2
+
+
 def in_turns(row: Sequence[int], *, bare: bool) -> list[tuple[int, int, str]]:
     """(look, picture, way). With ``bare`` every look goes both ways, so that neither way has the better half of the
     time: first straight to the engine, the next through camscribe, and so on; then once more the other way round.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from itertools import pairwise
 
 import numpy as np
@@ -10,9 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 from PIL import Image
 
-from agent.bench.pictures import FEWEST, drawn, in_turns, line_up, of_folder
+from agent.bench.measure import WARM_UP, _enough
+from agent.bench.pictures import FEWEST, drawn, enough, in_turns, line_up, of_folder
 from agent.errors import Misconfigured
 from agent.registry import Registry
+from plugins.captioners.llama_server.slots import Slot, Slots
 
 
 @given(st.integers(2, 60), st.integers(FEWEST, 60))
@@ -21,6 +24,27 @@ def test_no_engine_is_asked_about_the_same_picture_twice_in_a_row(count, there):
     assert len(row) == count
     order = [picture for _, picture, _ in in_turns(row, bare=True)]
     assert all(one != other for one, other in pairwise(order))
+
+
+@pytest.mark.parametrize("slots", [1, 2, 3, 4, 16])
+async def test_no_slot_has_the_picture_that_comes_next(slots):
+    """As the managed engine lends them; without camscribe it is always the first."""
+    for count in range(enough(slots), enough(slots) + 8):
+        lent, held = Slots(slots), {}
+        row = line_up(count, count)
+        looks = [(picture, "agent") for picture in row[-WARM_UP:]]
+        for picture, way in looks + [(picture, way) for _, picture, way in in_turns(row, bare=True)]:
+            async with lent.lent(bytes([picture]), 1) if way == "agent" else nullcontext(Slot(0)) as slot:
+                assert held.get(slot.id) != picture, count
+                held[slot.id] = picture
+
+
+def test_captioner_with_slots_wants_each_picture_once():
+    _enough(1, 3, 20)
+    _enough(2, 6, 6)
+    for pictures, looks in ((4, 4), (6, 12), (12, 6)):
+        with pytest.raises(Misconfigured, match="at least 6 pictures, and as many looks"):
+            _enough(2, pictures, looks)
 
 
 @given(st.integers(2, 60))
