@@ -6,7 +6,7 @@ ARGS   ?=
 # Tests wait for servers and clocks more than they compute, so more workers than cores.
 WORKERS ?= 4
 
-.PHONY: demo test test-quick soak lint types bench-ingest bench-full random-model llama-server transformers tiny-model clean help
+.PHONY: demo test test-quick soak lint bench-ingest bench-full random-model llama-server transformers tiny-model clean help
 
 help:
 	@echo "make demo          the whole pipeline on a drawn doorstep, no camera needed (ARGS='--for 60s --json')"
@@ -16,6 +16,7 @@ help:
 	@echo "make lint          ruff, mypy, import-linter"
 	@echo "make bench-ingest  what cameras cost beside OpenCV and ffmpeg (12 minutes)  (ARGS=--quick; ARGS=--help tells more)"
 	@echo "make bench-full    captions: the plan's command line, both engines, Transformers (25 minutes)  (ARGS=--help tells more)"
+	@echo "make random-model  files of SmolVLM-500M's exact shape with random weights, for bench-full"
 	@echo "make llama-server  build the real llama-server for the tests (once; 3 to 10 minutes; needs g++)"
 	@echo "make transformers  install PyTorch and Transformers for the tests of that captioner (once; 1 to 10 minutes)"
 	@echo "make tiny-model    rebuild the demo's vision model from nothing (about 90 minutes; MINUTES=3 to see it run)"

@@ -19,7 +19,7 @@ from agent.plugin import Captioner
 from agent.prints import Prints
 from agent.prompt import in_language
 from agent.queue import FrameQueue, Waiting
-from agent.status import Counters
+from agent.status import Counters, Outage
 from agent.supervise import being_cancelled
 from agent.values import Caption, CaptionRequest, Frame, ModelView, Pixels, Question
 
@@ -62,6 +62,7 @@ class Captioning:
         self._busy: set[asyncio.Task[Any] | None] = set()
         self._leaving = False
         self._log = logging.getLogger("camscribe.captions")
+        self._outage = Outage(f"captioner {name}", self._log, clock, each="looks")
 
     async def run(self) -> None:
         """Caption what waits for the captioner. Run it once a slot."""
@@ -151,6 +152,7 @@ class Captioning:
             message = f"Captioning failed in a way it should not ({type(error).__name__}); see the log."
             await self._observer.failed(camera, look, Failure.INTERNAL, message, timing, await _made(shown))
         else:
+            self._outage.ends()
             self._counters.add("captions_total", camera=camera.id, captioner=self._name)
             await self._observer.succeeded(camera, look, timing, caption, self._name, people_see, sent, view)
 
@@ -191,6 +193,7 @@ class Captioning:
         following = next((name for name in camera.captioner if name not in tried), None)
         if following is not None:
             self._log.debug("%s: %s can't: %s", camera.id, self._name, error)
+            self._outage.begins(f"{error} Its looks go to {following}.")
             self._counters.add("fallbacks_total", camera=camera.id, captioner=following)
             self._queue.pass_on(replace(waiting, captioner=following, failures=failures))
             return

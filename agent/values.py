@@ -103,7 +103,7 @@ class CaptionRequest:
 @dataclass(frozen=True, slots=True)
 class Caption:
     """What a captioner says. ``image_ms`` is the time for picture and prompt, ``generate_ms`` for the words, in both
-    cases with those of the questions."""
+    cases with those of the questions; ``tokens`` are the caption's alone."""
 
     text: str
     truncated: bool

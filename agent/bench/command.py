@@ -60,6 +60,8 @@ def bench(
     """
     try:
         if compare is not None:
+            if json_ or html:
+                raise Misconfigured("--compare prints its table and writes no file: leave --json and --html out.")
             told = compared(read(compare[0]), read(compare[1]))
             terminal.compare(told, _console())
             raise typer.Exit(0 if told.pairs else 1)

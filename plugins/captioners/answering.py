@@ -33,7 +33,6 @@ async def caption_and_answers(request: CaptionRequest, ask: Ask) -> Caption:
         answers[question.id] = Answer(value=said.text)
         caption = replace(
             caption,
-            tokens=caption.tokens + said.tokens,
             image_ms=caption.image_ms + said.image_ms,
             generate_ms=caption.generate_ms + said.generate_ms,
         )

@@ -107,6 +107,23 @@ async def test_a_slow_first_captioner_does_not_keep_a_camera_from_its_fallback_f
     assert house.counters.value("captions_total", camera="door", captioner="spare") == 1
 
 
+async def test_that_a_fallback_has_to_answer_is_said_once_and_so_is_its_end(tmp_path, caplog):
+    caplog.set_level("INFO", "camscribe.captions")
+    async with desk(tmp_path) as house:
+        camera = house.camera(captioner=["default", "spare"])
+        house.spare(lambda _request: "A dog.")
+        house.captioner.say = down
+        async with running(camera):
+            for _ in range(3):
+                assert (await asyncio.wait_for(camera.ask("manual"), 10)).caption == "A dog."
+            house.captioner.say = lambda _request: "A cat."
+            assert (await asyncio.wait_for(camera.ask("manual"), 10)).caption == "A cat."
+    assert [record.getMessage() for record in caplog.records] == [
+        "captioner default: It is down. Its looks go to spare.",
+        "captioner default: works again after 0 s (3 looks failed)",
+    ]
+
+
 async def test_a_captioner_that_leaves_ends_what_it_is_busy_with_and_takes_nothing_more(tmp_path):
     async with desk(tmp_path) as house:
         camera = house.camera(captioner="leaving")

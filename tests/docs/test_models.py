@@ -8,11 +8,12 @@ from pathlib import Path
 import pytest
 import yaml
 
+from agent.config import load
 from plugins.captioners.llama_server import LlamaServerConfig, refusals
 from plugins.captioners.llama_server import hub as hub_module
 from plugins.captioners.llama_server.hub import MARGIN
 from plugins.captioners.llama_server.presets import DEFAULT, PRESETS, Facts, Hosted, Model
-from tests.fakes.service import ROOT
+from tests.fakes.service import ROOT, write_config
 
 PAGE = ROOT / "docs" / "models.md"
 
@@ -60,7 +61,11 @@ def test_default_and_margin_are_told():
 
 @pytest.mark.parametrize("example", re.findall(r"```yaml\n(.+?)```", PAGE.read_text(), re.DOTALL))
 def test_examples_load(example: str, tmp_path: Path):
-    options = yaml.safe_load(example)["model"]
+    written = yaml.safe_load(example)
+    if "model" not in written:
+        load(write_config(tmp_path, {"cameras": {"door": {"source": "demo"}}} | written), {})
+        return
+    options = written["model"]
     for name in ("model", "mmproj"):
         if name in options:
             known = next(

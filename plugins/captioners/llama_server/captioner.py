@@ -77,6 +77,8 @@ class LlamaServer(Captioner[LlamaServerConfig]):
     async def check(self) -> str:
         """What there is to work with, without starting it. Raises Misconfigured."""
         engine = await self._engine()
+        if isinstance(engine, binary.Wheel):
+            command.check(self.config)
         files = await asyncio.to_thread(hub.on_disk, self.config.choice.origin, self.context.data_dir)
         where = "on disk" if files else "to be downloaded at the first start"
         how = describe.device(engine, self.config)

@@ -49,6 +49,15 @@ def threads(config: LlamaServerConfig) -> int:
     return cores if cores <= FEW_CORES else max(FEW_CORES, cores // 2)
 
 
+def check(config: LlamaServerConfig) -> None:
+    """Whether the wheel's engine can do what the config says. Raises Misconfigured."""
+    if config.extra_args:
+        raise Misconfigured(
+            "extra_args are for a llama-server, and there is none on this machine: the engine that comes with "
+            "camscribe takes none. Install llama.cpp (macOS: brew install llama.cpp) or leave them out."
+        )
+
+
 def _llama_server(engine: Installed, config: LlamaServerConfig, files: Files, endpoint: Endpoint) -> list[str]:
     choice = config.choice
     words = [str(engine.path), "--model", str(files.model), "--mmproj", str(files.mmproj), "--host", endpoint.host]
@@ -74,11 +83,7 @@ def _llama_server(engine: Installed, config: LlamaServerConfig, files: Files, en
 
 
 def _wheel(config: LlamaServerConfig, files: Files, endpoint: Endpoint) -> list[str]:
-    if config.extra_args:
-        raise Misconfigured(
-            "extra_args are for a llama-server, and there is none on this machine: the engine that comes with "
-            "camscribe takes none. Install llama.cpp (macOS: brew install llama.cpp) or leave them out."
-        )
+    check(config)
     settings = {
         "model": str(files.model),
         "mmproj": str(files.mmproj),

@@ -64,7 +64,7 @@ class LlamaServerConfig(PluginConfig):
     is made once. auto: BF16 where processor and engine are fast at it, else as the file has them."""
     extra_args: tuple[str, ...] = ()
     """More options for the llama-server's command line, one item a word: ["--flash-attn", "on"]. They come last and so
-    win over camscribe's own."""
+    win over camscribe's own. They want a llama-server of your own: the engine that comes with camscribe takes none."""
     host: str = "127.0.0.1"
     """The loopback address to listen on, where ``port`` is given."""
     port: Annotated[int, Field(ge=1, le=65535)] | None = None
@@ -76,7 +76,8 @@ class LlamaServerConfig(PluginConfig):
     """Seconds that loading the model may take (a download is not counted)."""
     sleep_when_idle: Annotated[Duration, Field(ge=10)] | None = None
     """Without a caption for this long, such as 10m, the engine is stopped and gives its memory back; the next look
-    starts it again and waits for it. Left out: it stays, and every look is answered at once."""
+    starts it again and waits for it. 10s at least. Left out: it stays, and every look is answered at once. A model
+    that takes longer to load than a look may (20 s, and then the camera's ``timeout``) should not sleep."""
 
     @field_validator("preset")
     @classmethod

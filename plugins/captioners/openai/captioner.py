@@ -68,16 +68,20 @@ class OpenAI(Captioner[OpenAIConfig]):
             raise self._spent()
 
     async def check(self) -> str:
-        remote = self._remotes[0]
-        try:
-            names = await remote.models(CHECK_WITHIN)
-        finally:
-            await remote.close()
-        if names and self.model not in names:
-            offered = ", ".join(names[:10])
-            message = f"{self.config.place} answers, but offers no model '{self.model}'; it offers {offered}."
-            raise CaptionUnavailable(Failure.ENGINE, message)
-        return f"{self.model}, served by {self.config.place}"
+        tried = await asyncio.gather(*(_tried(remote) for remote in self._remotes), return_exceptions=True)
+        served: list[str] = []
+        faults: list[str] = []
+        for found in tried:
+            if isinstance(found, CaptionUnavailable):
+                faults.append(str(found))
+            elif isinstance(found, BaseException):
+                raise found
+            else:
+                served.append(found)
+        if faults:
+            others = [f"Meanwhile it is {text}." for text in served[:1]]
+            raise CaptionUnavailable(Failure.ENGINE, " ".join([*faults, *others]))
+        return ", else ".join(served)
 
     async def caption(self, request: CaptionRequest) -> Caption:
         ends = asyncio.get_running_loop().time() + request.timeout
@@ -120,3 +124,23 @@ class OpenAI(Captioner[OpenAIConfig]):
         return CaptionUnavailable(
             Failure.BUDGET, f"The {calls} calls of this minute (calls_per_minute) are made; the next in {wait:.0f} s."
         )
+
+
+async def _tried(remote: Remote) -> str:
+    """What an endpoint serves. Raises CaptionUnavailable."""
+    place, model = remote.endpoint.place, remote.endpoint.model
+    try:
+        names = await remote.models(CHECK_WITHIN)
+    finally:
+        await remote.close()
+    if names is None:
+        raise CaptionUnavailable(
+            Failure.ENGINE, f"{place} answers, but not as such an API does: it lists no models. Check url."
+        )
+    if names and model not in names:
+        offered = ", ".join(names[:10])
+        raise CaptionUnavailable(
+            Failure.ENGINE,
+            f"{place} answers, but offers no model '{model}'; it offers {offered}. It may caption all the same.",
+        )
+    return f"{model}, served by {place}"

@@ -80,8 +80,11 @@ class Remote:
         self.rest, self._pause = None, FIRST_REST
         return caption
 
-    async def models(self, timeout: float) -> list[str]:
-        """The names it offers; empty where it doesn't tell. Raises CaptionUnavailable."""
+    async def models(self, timeout: float) -> list[str] | None:
+        """The names it offers; empty where there are too many to tell, None where the answer is none of such an API.
+
+        Raises CaptionUnavailable.
+        """
         try:
             async with asyncio.timeout(timeout):
                 status, answer, headers = await self._send("GET", "models")
@@ -96,7 +99,9 @@ class Remote:
         if status in {httpx.codes.UNAUTHORIZED, httpx.codes.FORBIDDEN}:
             raise self._refusal(status, answer, headers)
         found = chat.dig(chat.parsed(answer), "data")
-        names = [chat.dig(entry, "id") for entry in found] if isinstance(found, list) else []
+        if not isinstance(found, list):
+            return None
+        names = [chat.dig(entry, "id") for entry in found]
         return [name for name in names if isinstance(name, str)]
 
     def wire(self, picture: bytes, text: str, max_tokens: int, temperature: float) -> Wire:

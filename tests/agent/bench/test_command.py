@@ -130,6 +130,7 @@ data_dir: data
         (["--config", "nowhere.yaml"], "There is no config file nowhere.yaml"),
         (["--json", "nowhere/run.json"], "nowhere/run.json can't be written"),
         (["--compare", "a.json", "b.json"], "a.json can't be read"),
+        (["--compare", "a.json", "b.json", "--html", "c.html"], "--compare prints its table and writes no file"),
         (["--count", "1"], "--count"),
     ],
 )

@@ -14,7 +14,7 @@ from pathlib import Path
 import psutil
 import pytest
 
-from agent.plugin import CaptionRequest, CaptionUnavailable
+from agent.plugin import CaptionRequest, CaptionUnavailable, Misconfigured
 from plugins.captioners.llama_server import LlamaServer
 from plugins.captioners.llama_server.engine import State
 from tests.fakes.engine.both import RealEngine
@@ -179,3 +179,8 @@ async def test_doubt_during_an_outage_starts_nothing_twice(running: Running, sho
         engine.engine.lost()
         engine.engine.overran()
         assert engine.state.startswith("starting: loading")
+
+
+async def test_doctor_tells_of_extra_args_that_nothing_here_takes(captioner):
+    with pytest.raises(Misconfigured, match="extra_args are for a llama-server"):
+        await (await asyncio.to_thread(captioner, extra_args=["--no-mmap"])).check()

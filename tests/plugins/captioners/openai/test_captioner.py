@@ -147,7 +147,7 @@ async def test_one_that_hangs_leaves_half_of_the_time_to_the_next_and_is_left_al
 
 async def test_what_the_url_asks_stays_behind_its_path(captioner: Make, request_: Ask) -> None:
     async with Receiver.running() as server:
-        server.answer(says("A cat."), Answer(body=b"{}"))
+        server.answer(says("A cat."), Answer(body=b'{"data": []}'))
         remote = captioner(f"{server.url}/openai/chat/completions?api-version=1#top")
         await remote.caption(request_())
         assert remote.wire(request_()).url == f"{server.url}/openai/chat/completions?api-version=1"
@@ -209,7 +209,12 @@ async def test_the_doctor_hears_what_the_endpoint_offers(captioner: Make) -> Non
             await captioner(server.url, model="big").check()
         with pytest.raises(CaptionUnavailable, match="api_key"):
             await captioner(server.url).check()
-        assert "served by" in await captioner(server.url).check()  # not every endpoint tells its models
+        with pytest.raises(CaptionUnavailable, match=r"lists no models\. Check url"):
+            await captioner(server.url).check()
+        server.answer(models, Answer(401))
+        twice = captioner(server.url, fallbacks=[{"url": server.url, "model": "tiny"}])
+        with pytest.raises(CaptionUnavailable, match=r"api_key.* Meanwhile it is tiny, served by"):
+            await twice.check()
         server.answer(Answer(body=b"x" * 65536, endless=True))
         assert "served by" in await captioner(server.url).check()
         assert server.sent < 64 << 20
