@@ -13,6 +13,7 @@ from rich.console import Console
 from agent.bench import command, figures, page, terminal
 from agent.bench.compare import compared
 from agent.bench.results import Look, Row, Run, p50, p95, read
+from agent.config import parse
 from agent.errors import Misconfigured
 
 RECORDED = Path(__file__).with_name("recorded.json")
@@ -137,7 +138,7 @@ async def test_bar_shows_a_captioners_state_as_it_is(monkeypatch, capsys):
         return row_of([(1.0, 1.0)])
 
     monkeypatch.setattr(command, "measure", measured)
-    settings = await asyncio.to_thread(command._settings, None)
+    settings = await asyncio.to_thread(parse, {"model": {"preset": "tiny"}, "cameras": {"a": {"source": "demo"}}})
     run = await command._run(settings, ["default"], "demo", 2, command.Asked())
     assert [row.name for row in run.captioners] == ["x"]
     assert "\x1b[2J" not in capsys.readouterr().err
