@@ -17,6 +17,8 @@ from plugins.captioners.llama_server.errors import NotStarted
 LONGEST_SOCKET_PATH = 100
 """Bytes: macOS allows 104, Linux 108."""
 ANSWERS_WITHIN = 2.0
+KEPT_OPEN = 2.0
+"""Seconds: llama-server closes what is idle after 5, and a request must not meet that."""
 _PREFIX, _SUFFIX = "llama-", ".sock"
 
 
@@ -40,7 +42,7 @@ class Endpoint:
     def transport(self) -> httpx.AsyncHTTPTransport:
         # No TLS on this machine's own sockets, so no certificates to load either.
         uds = str(self.socket) if self.socket else None
-        return httpx.AsyncHTTPTransport(uds=uds, verify=False)
+        return httpx.AsyncHTTPTransport(uds=uds, verify=False, limits=httpx.Limits(keepalive_expiry=KEPT_OPEN))
 
     async def answers(self) -> bool:
         """Somebody listens there."""
