@@ -128,7 +128,8 @@ class Race:
                 self.made[rival.name] = made
                 good(await made.look(-1, warm_up))
                 engine = await made.engine(warm_up)
-                times.engine = engine.about.partition("served by ")[2] or engine.about
+                about = engine.about.partition("served by ")[2] or engine.about
+                times.engine = about.replace(f"{plan.ROOT}/", "")
 
     async def run(self, shown: Sequence[Pixels]) -> None:
         for number in range(len(shown)):

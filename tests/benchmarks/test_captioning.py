@@ -11,11 +11,12 @@ import pytest
 from gguf import GGMLQuantizationType, GGUFReader
 
 from benchmarks.captioning import measure, plan, random_weights, report
-from benchmarks.captioning.__main__ import arguments
+from benchmarks.captioning.__main__ import arguments, nearly
 from benchmarks.captioning.promises import remarks, verdicts
 from benchmarks.captioning.random_weights import Dice, Shape, Vocabulary
 from benchmarks.captioning.results import Results
 from benchmarks.ingest.__main__ import status
+from benchmarks.ingest.promises import Verdict
 from benchmarks.ingest.report import between, write
 from benchmarks.ingest.server import ROOT
 from plugins.captioners.llama_server.config import LlamaServerConfig
@@ -258,3 +259,11 @@ def test_wrong_use_says_what_is_missing(tmp_path, capsys):
             arguments(words)
         assert ended.value.code == 2
         assert said in capsys.readouterr().err
+
+
+def test_slack_is_for_what_is_missed_by_little():
+    near = Verdict("times as fast", 7.1, 8, "x", at_least=True)
+    assert nearly(near, 20)
+    assert not nearly(near, 10)
+    assert not nearly(replace(near, value=8.1), 20)  # kept: nothing to be forgiven
+    assert not nearly(Verdict("share", 4, 3, " %"), 20)
