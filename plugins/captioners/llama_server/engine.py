@@ -156,6 +156,12 @@ class Engine:
         if self._watch:
             self._watch.lost()
 
+    def retire(self) -> None:
+        """It was told to end: nobody asks it any more, and whoever wants a caption waits for the next one."""
+        self.client = None
+        self._move(State.STOPPING)
+        self.lost()
+
     def overran(self) -> None:
         """A caption took longer than it may."""
         if self._watch:

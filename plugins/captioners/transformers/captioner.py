@@ -151,11 +151,14 @@ class Transformers(Captioner[TransformersConfig]):
         )
         with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGUSR1)
-        self.engine.lost()
-        with suppress(TimeoutError):  # so that the next caption does not still meet it
+        self.engine.retire()
+        try:
             async with asyncio.timeout(GONE_WITHIN):
                 while self.engine.pid == pid:  # noqa: ASYNC110  its end sets no event here
                     await asyncio.sleep(0.02)
+        except TimeoutError:
+            with suppress(ProcessLookupError):
+                os.kill(pid, signal.SIGKILL)
 
     async def _prepare(self) -> Launch:
         config, folder = self.config, self.context.runtime_dir

@@ -264,3 +264,15 @@ async def test_asking_an_engine_that_is_not_there_fails_at_once(captioner: Calla
 async def test_floods_of_output_are_bounded(running: Running, short: Path):
     async with running(binary=stand_in(short, Behaviour(say=["x" * 500_000, *(["line"] * 5000)]))) as engine:
         await engine.ready(20)
+
+
+async def test_an_engine_that_was_told_to_end_is_not_asked_however_long_it_takes(short, running):
+    async with running(binary=stand_in(short, Behaviour())) as captioner:
+        await captioner.ready(10)
+        old = captioner.engine.pid
+        captioner.engine.retire()
+        with pytest.raises(CaptionUnavailable):  # it still runs, and says that it is well
+            await captioner.ready(0.5)
+        os.kill(old, signal.SIGKILL)
+        await captioner.ready(10)
+        assert captioner.engine.pid not in {None, old}
