@@ -12,9 +12,12 @@ import json
 import os
 import signal
 import sys
+import time
 from typing import Any
 
 ABOUT = "--about"
+LAST_WORDS = 0.5
+"""Seconds. A thread of the server's own writes its log, and what that has not written is lost with the process."""
 
 
 def main() -> None:
@@ -45,6 +48,7 @@ def main() -> None:
     try:
         server = xllamacpp.Server(params)
     except (RuntimeError, ValueError):
+        time.sleep(LAST_WORDS)
         sys.exit(1)  # the server has said why, on standard error
     # The server's own handler would stop serving and leave this process behind.
     signal.signal(signal.SIGTERM, signal.SIG_DFL)
