@@ -1,6 +1,7 @@
 import hashlib
 import io
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -68,6 +69,32 @@ def test_a_model_that_wants_the_aspect_gets_it_and_no_pixel_that_was_not_there()
     assert opened(sent(quarters(1920, 1080), ASPECT_768)).shape == (432, 768, 3)
     assert opened(sent(quarters(1080, 1920), ASPECT_768)).shape == (768, 432, 3)
     assert opened(sent(quarters(320, 240), ASPECT_768)).shape == (240, 320, 3)
+
+
+@pytest.mark.parametrize(
+    ("width", "height", "view"),
+    [
+        (1920, 1080, SQUARE_512),
+        (1366, 768, SQUARE_512),
+        (853, 641, ModelView(Geometry.SQUARE, 333)),
+        (1920, 1080, ASPECT_768),
+    ],
+)
+def test_the_model_gets_what_pillow_would_make_of_it(width, height, view):
+    """As sharp, with its whole colour, and in its place: of noise, each of these shows. The JPEG alone makes 4 or 5."""
+    pixels = noise(width, height)
+    made = sent(pixels, view)
+    buffer = io.BytesIO()
+    expected = Image.fromarray(pixels).resize((made.width, made.height), Image.Resampling.BICUBIC)
+    expected.save(buffer, "JPEG", quality=90, subsampling="4:4:4")
+    assert np.abs(opened(made) - np.asarray(Image.open(buffer))).mean() < 6
+
+
+def test_pictures_made_at_once_are_as_those_made_alone():
+    made = [(noise(width, 480), view) for width in (640, 801) for view in VIEWS]
+    alone = [sent(*one).jpeg for one in made]
+    with ThreadPoolExecutor(8) as pool:
+        assert [picture.jpeg for picture in pool.map(lambda one: sent(*one), made * 5)] == alone * 5
 
 
 def test_small_pictures_are_shown_as_they_are():
@@ -171,7 +198,11 @@ def test_masked_pixels_reach_nobody():
     other[270:810, 480:1440] = noise(960, 540)
     one, other = prepare(one, masks=[secret]), prepare(other, masks=[secret])
     assert shown(one).sha256 == shown(other).sha256
-    assert sent(one, SQUARE_96).sha256 == sent(other, SQUARE_96).sha256
+    for view in VIEWS:
+        assert sent(one, view).sha256 == sent(other, view).sha256
+        seen = opened(sent(one, view))
+        height, width, _ = seen.shape
+        assert not seen[height // 3 : height * 2 // 3, width // 3 : width * 2 // 3].any(), "black"
 
 
 unit = st.floats(0, 1)
