@@ -22,10 +22,11 @@ from agent.plugin import (
     Wire,
 )
 from plugins.captioners.answering import caption_and_answers
-from plugins.captioners.llama_server import binary, command, describe, endpoint, hub, mmproj
-from plugins.captioners.llama_server.client import Client, EngineLost, body_of, encoded
+from plugins.captioners.llama_server import binary, command, describe, endpoint, hub, once
+from plugins.captioners.llama_server.client import Client, EngineLost, encoded
 from plugins.captioners.llama_server.config import LlamaServerConfig
 from plugins.captioners.llama_server.engine import Engine, Launch, Pace
+from plugins.captioners.llama_server.fitted import fitted
 from plugins.captioners.llama_server.models import LlamaModels
 from plugins.captioners.llama_server.presets import Files
 from plugins.captioners.llama_server.slots import Slot, Slots
@@ -39,6 +40,10 @@ class LlamaServer(Captioner[LlamaServerConfig]):
         self.slots = config.parallel
         self._slots = Slots(config.parallel)
         self._minded: set[str] = set()
+        self._tiles = False
+        """Some camera wants pictures of several tiles (``detail: high``)."""
+        self._once = False
+        """The engine that runs encodes each picture as one tile, once."""
         pace = pace or dataclasses.replace(
             Pace(), start_timeout=config.start_timeout, sleep_after=config.sleep_when_idle
         )
@@ -49,7 +54,9 @@ class LlamaServer(Captioner[LlamaServerConfig]):
         return LlamaModels(data_dir, log)
 
     def view(self, detail: Detail = Detail.MEDIUM) -> ModelView:
-        return self.config.choice.seen_at(detail)
+        view = self.config.choice.seen_at(detail)
+        self._tiles |= view.size > self.config.choice.view.size
+        return view
 
     @property
     def model(self) -> str:
@@ -92,6 +99,10 @@ class LlamaServer(Captioner[LlamaServerConfig]):
         return f"; port {self.config.port} is {'in use (by camscribe itself, if it runs)' if taken else 'free'}"
 
     async def caption(self, request: CaptionRequest) -> Caption:
+        if self._tiles and self._once:
+            self._once = False
+            self.log.info("a camera wants detail: high, so that the engine starts again and encodes tiles and overview")
+            self.engine.renew()
         async with (
             self._slots.lent(request.picture, request.timeout) as slot,
             self.engine.asking(request.timeout) as client,
@@ -102,14 +113,15 @@ class LlamaServer(Captioner[LlamaServerConfig]):
         client = self.engine.client
         if client is None:
             return None
-        body = body_of(encoded(request.picture), request.prompt, request.max_tokens, self.config.temperature, slot=0)
+        picture = encoded(request.picture)
+        body = client.body(picture, request.prompt, request.max_tokens, self.config.temperature, slot=0)
         return client.wire(body)
 
     async def _caption(self, client: Client, slot: Slot, request: CaptionRequest) -> Caption:
         picture = encoded(request.picture)
 
         async def ask(text: str, max_tokens: int) -> Caption:
-            body = body_of(picture, text, max_tokens, self.config.temperature, slot.id)
+            body = client.body(picture, text, max_tokens, self.config.temperature, slot.id)
             slot.asked = True
             try:
                 caption = await client.complete(body, self.model, request.timeout)
@@ -127,34 +139,23 @@ class LlamaServer(Captioner[LlamaServerConfig]):
         return await caption_and_answers(request, ask)
 
     async def _prepare(self) -> Launch:
-        config, folder = self.config, self.context.runtime_dir
+        folder = self.context.runtime_dir
         place = await asyncio.to_thread(self._place)
         engine = await self._engine()
-        config, files = await self._fitted(engine, await self._files())
-        self._mind(engine, config)
+        files = await self._files()
         await endpoint.make_way(place, folder)
+        fit = await fitted(self.config, engine, files, self.context, tiles=self._tiles)
+        config, self._once = fit.config, fit.once
+        self._mind(engine, config)
         return Launch(
             name=str(engine),
-            command=command.command(engine, config, files, place),
+            command=command.command(engine, config, fit.files, place),
             env={**command.environment(config), **engine.libraries},
             endpoint=place,
             key=config.api_key.get_secret_value() if config.api_key else None,
-            about=await asyncio.to_thread(describe.set_up, engine, config, files),
+            about=await asyncio.to_thread(describe.set_up, engine, fit),
+            lead=once.LEAD if fit.once else "",
         )
-
-    async def _fitted(self, engine: binary.Found, files: Files) -> tuple[LlamaServerConfig, Files]:
-        """With a projector as this machine serves it best."""
-        config = self.config
-        on_gpu = bool(engine.devices) and config.gpu_layers != 0
-        try:
-            wanted = await asyncio.to_thread(mmproj.wish, config.mmproj_type, files.mmproj, engine, on_gpu=on_gpu)
-        except (ValueError, OSError):
-            return config, files  # the engine will say what is wrong with the file
-        if not wanted:
-            return config, files
-        copy = await mmproj.prepared(files.mmproj, wanted, self.context.data_dir / "projectors", self.log)
-        uncut = wanted.uncut and copy != files.mmproj
-        return config.without_budget() if uncut else config, Files(files.model, copy)
 
     def _mind(self, engine: binary.Found, config: LlamaServerConfig) -> None:
         """Say once what this engine can't do for this model."""

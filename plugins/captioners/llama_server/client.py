@@ -20,8 +20,10 @@ HEALTH_WITHIN = 2.0
 class Client:
     """One engine's API, while that engine lives."""
 
-    def __init__(self, endpoint: Endpoint, key: str | None = None) -> None:
+    def __init__(self, endpoint: Endpoint, key: str | None = None, lead: str = "") -> None:
+        """``lead``: what every message says before its picture."""
         self._endpoint = endpoint
+        self._lead = lead
         self._headers = headers = {"Authorization": f"Bearer {key}"} if key else {}
         # Each call has a deadline of its own, over the whole of it; a proxy has no business between us and the engine.
         timeout = httpx.Timeout(None)
@@ -67,10 +69,25 @@ class Client:
         self, picture: bytes, text: str, max_tokens: int, temperature: float, model: str, timeout: float
     ) -> Caption:
         """Raises CaptionUnavailable, and EngineLost where the connection broke."""
-        return await self.complete(body_of(encoded(picture), text, max_tokens, temperature), model, timeout)
+        return await self.complete(self.body(encoded(picture), text, max_tokens, temperature), model, timeout)
+
+    def body(self, picture: bytes, text: str, max_tokens: int, temperature: float, slot: int = -1) -> bytes:
+        """The request, for any slot or for one: what that holds of the same picture already is not computed again.
+
+        ``picture`` is one of ``encoded``.
+        """
+        question = chat.question(b"", text, max_tokens, temperature) | {"id_slot": slot, "cache_prompt": True}
+        if self._lead:
+            question["messages"][0]["content"].insert(0, {"type": "text", "text": self._lead})
+        before, mark, after = json.dumps(question).encode().partition(b";base64,")
+        return b"".join((before, mark, picture, after))
 
     async def complete(self, body: bytes, model: str, timeout: float) -> Caption:
-        """``body`` is of ``body_of``. Raises as ``ask`` does."""
+        """``body`` is one of ``body``. Raises as ``ask`` does."""
+        return chat.read(await self.answer(body, timeout), model)
+
+    async def answer(self, body: bytes, timeout: float) -> bytes:
+        """The whole of it, as JSON. Raises as ``ask`` does."""
         try:
             async with asyncio.timeout(timeout):
                 status, answer = await self._send("POST", chat.PATH, body)
@@ -87,7 +104,7 @@ class Client:
             raise CaptionUnavailable(Failure.NO_ANSWER, "The engine's answer has no end.") from None
         if status != httpx.codes.OK:
             raise _refusal(status, answer)
-        return chat.read(answer, model)
+        return answer
 
     def wire(self, body: bytes) -> Wire:
         headers = {**self._headers, "Content-Type": "application/json"}
@@ -107,15 +124,8 @@ class EngineLost(CaptionUnavailable):
 
 
 def encoded(picture: bytes) -> bytes:
-    """A picture as ``body_of`` takes it: done once, however much is asked about it."""
+    """A picture as ``body`` takes it: done once, however much is asked about it."""
     return base64.b64encode(picture)
-
-
-def body_of(picture: bytes, text: str, max_tokens: int, temperature: float, slot: int = -1) -> bytes:
-    """The request, for any slot or for one: what that holds of the same picture already is not computed again."""
-    question = chat.question(b"", text, max_tokens, temperature) | {"id_slot": slot, "cache_prompt": True}
-    before, mark, after = json.dumps(question).encode().partition(b";base64,")
-    return b"".join((before, mark, picture, after))
 
 
 def _refusal(status: int, body: bytes) -> CaptionUnavailable:

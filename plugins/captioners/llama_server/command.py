@@ -76,6 +76,8 @@ def _llama_server(engine: Installed, config: LlamaServerConfig, files: Files, en
     ]
     if choice.image_tokens is not None:
         optional.append(["--image-max-tokens", str(choice.image_tokens)])
+    if choice.least_tokens is not None:
+        optional.append(["--image-min-tokens", str(choice.least_tokens)])
     for option in optional:
         if option[0] in engine.flags:
             words += option
@@ -94,6 +96,7 @@ def _wheel(config: LlamaServerConfig, files: Files, endpoint: Endpoint) -> list[
         "parallel": config.parallel,
         "threads": threads(config),
         "image_tokens": config.choice.image_tokens,
+        "least_tokens": config.choice.least_tokens,
         "gpu_layers": config.gpu_layers,
     }
     return [sys.executable, "-I", str(Path(wheel.__file__)), json.dumps(settings)]

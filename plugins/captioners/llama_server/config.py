@@ -14,8 +14,8 @@ from typing import Annotated, Self, TypeVar
 from pydantic import Field, SecretStr, field_validator, model_validator
 
 from agent.plugin import ConfigPath, Duration, Geometry, ModelView, PluginConfig
+from plugins.captioners.llama_server.copies import NumberType
 from plugins.captioners.llama_server.gguf import Sight, check_text_model, wanted_picture
-from plugins.captioners.llama_server.mmproj import NumberType
 from plugins.captioners.llama_server.presets import DEFAULT, PRESETS, Files, Hosted, Model, hosted, preset_for
 
 T = TypeVar("T")
@@ -60,8 +60,11 @@ class LlamaServerConfig(PluginConfig):
     """The most tokens one picture may take, whatever its camera's ``detail``; 0 for no limit. Left out: as the model
     wants."""
     mmproj_type: NumberType = NumberType.AUTO
-    """What the picture projector's weights are to be: as_is (the file is left alone), bf16, f16 or q8_0, in a copy that
-    is made once. auto: BF16 where processor and engine are fast at it, else as the file has them."""
+    """What the picture projector's weights are to be, in a copy that is made once: as_is (as the file has them), bf16,
+    f16 or q8_0. auto: BF16 where processor and engine are fast at it, else as the file has them."""
+    copies: bool = True
+    """Let camscribe make copies of the model's files that are served faster, see docs/models.md: a SmolVLM's take as
+    much room again as its files. false: the files are used as they are."""
     extra_args: tuple[str, ...] = ()
     """More options for the llama-server's command line, one item a word: ["--flash-attn", "on"]. They come last and so
     win over camscribe's own. They want a llama-server of your own: the engine that comes with camscribe takes none."""
@@ -141,12 +144,22 @@ class LlamaServerConfig(PluginConfig):
         context = self.context or model.context
         return dataclasses.replace(model, view=view, low=low, high=high, image_tokens=tokens, context=context)
 
+    @property
+    def sees_its_own_way(self) -> bool:
+        """Nobody has said which picture the model is to get."""
+        return self.geometry is None and self.picture_size is None and self.image_tokens is None
+
     def without_budget(self) -> Self:
         """For a projector that leaves it to the picture's size how many tokens it takes."""
-        if self.image_tokens is not None:
-            return self
+        return self if self.image_tokens is not None else self._with_tokens(None, None)
+
+    def with_tokens(self, count: int) -> Self:
+        """For pictures of that many tokens, whatever their size."""
+        return self._with_tokens(count, count)
+
+    def _with_tokens(self, least: int | None, most: int | None) -> Self:
         config = self.model_copy()
-        config.__dict__["choice"] = dataclasses.replace(self.choice, image_tokens=None)
+        config.__dict__["choice"] = dataclasses.replace(self.choice, least_tokens=least, image_tokens=most)
         return config
 
     def _model(self) -> Model:

@@ -7,8 +7,8 @@ from pathlib import Path
 from plugins.captioners.llama_server.binary import Found, Installed
 from plugins.captioners.llama_server.command import threads
 from plugins.captioners.llama_server.config import LlamaServerConfig
+from plugins.captioners.llama_server.fitted import Fitted
 from plugins.captioners.llama_server.gguf import read_header
-from plugins.captioners.llama_server.presets import Files
 
 _TELLING = ("AVX512_BF16", "AMX_INT8", "AVX512", "AVX2", "MATMUL_INT8", "SVE", "DOTPROD", "NEON")
 """Of what an engine is made for, what makes a caption faster."""
@@ -17,17 +17,20 @@ _NUMBERS = {0: "F32", 1: "F16", 7: "Q8_0", 32: "BF16"}
 BUDGET = "--image-max-tokens"
 
 
-def set_up(engine: Found, config: LlamaServerConfig, files: Files) -> str:
+def set_up(engine: Found, fit: Fitted) -> str:
     """Threads, slots, context, device, the projector's numbers. Reads a file."""
+    config = fit.config
     choice, count = config.choice, threads(config)
     parts = [
         _several(count, "thread"),
         f"{_several(config.parallel, 'slot')} of {choice.context} tokens",
         device(engine, config),
     ]
-    if numbers := _numbers(files.mmproj):
+    if numbers := _numbers(fit.files.mmproj):
         parts.append(f"projector in {numbers}")
-    if choice.image_tokens is not None and not lacks_budget(engine, config):
+    if fit.once:
+        parts.append(f"each picture encoded once, {choice.image_tokens} tokens")
+    elif choice.image_tokens is not None and not lacks_budget(engine, config):
         parts.append(f"at most {choice.image_tokens} tokens a picture")
     if config.extra_args:
         parts.append("and what extra_args say")

@@ -162,6 +162,15 @@ class Engine:
         self._move(State.STOPPING)
         self.lost()
 
+    def renew(self) -> None:
+        """Start it afresh when somebody asks for it next, as ``prepare`` then says: as if it fell asleep now.
+
+        Captions that are under way end first.
+        """
+        if self._watch and not self._watch.finishing:
+            self._sleepy = True
+            self._watch.finish()
+
     def overran(self) -> None:
         """A caption took longer than it may."""
         if self._watch:
@@ -183,7 +192,8 @@ class Engine:
 
     @property
     def _usable(self) -> bool:
-        return self.state is State.READY and self._watch is not None and not self._watch.doubtful
+        watch = self._watch
+        return self.state is State.READY and watch is not None and not (watch.doubtful or watch.finishing)
 
     def _move(self, state: State, detail: str = "") -> None:
         self.state, self.detail = state, detail
@@ -202,7 +212,10 @@ class Engine:
         except OSError as error:
             raise not_started("The engine's start can't be prepared", error) from error
         began = time.monotonic()
-        async with started(launch, self._pace, self._log) as run, Client(launch.endpoint, launch.key) as client:
+        async with (
+            started(launch, self._pace, self._log) as run,
+            Client(launch.endpoint, launch.key, launch.lead) as client,
+        ):
             self._child = run.child
             try:
                 await loaded(run, client, self._pace, self.progress)

@@ -73,9 +73,10 @@ def _unpack(file: BinaryIO, form: str) -> int | float | bool:
 _VISION = "clip.vision."
 CUTS = f"{_VISION}preproc_image_size"
 """Where it is larger than a tile, llama.cpp enlarges every picture to it and cuts it into tiles."""
+PROJECTOR = "clip.projector_type"
 _PROJECTOR_KEYS = {
     "general.architecture",
-    "clip.projector_type",
+    PROJECTOR,
     f"{_VISION}image_size",
     f"{_VISION}patch_size",
     f"{_VISION}projector.scale_factor",
@@ -106,6 +107,19 @@ def cuts_every_picture(mmproj: Path) -> bool:
     return _cuts(read_header(mmproj, _PROJECTOR_KEYS))
 
 
+def tokens_of_a_tile(mmproj: Path) -> int | None:
+    """Of a SmolVLM's projector; None for any other, and where a tile is no whole number of them.
+
+    Raises ValueError, OSError.
+    """
+    facts = read_header(mmproj, _PROJECTOR_KEYS)
+    patch, shuffle = _patches(facts)
+    tile, token = int(facts.get(f"{_VISION}image_size", 0)), patch * shuffle
+    if facts.get(PROJECTOR) != "idefics3" or not token or tile % token:
+        return None
+    return (tile // token) ** 2
+
+
 def wanted_picture(mmproj: Path) -> Sight | None:
     """How a model with this projector sees; None where the file doesn't tell.
 
@@ -114,8 +128,8 @@ def wanted_picture(mmproj: Path) -> Sight | None:
     facts = read_header(mmproj, _PROJECTOR_KEYS)
     if facts.get("general.architecture", "clip") != "clip":
         raise ValueError("it is a language model: that belongs under model, and the mmproj file under mmproj")
-    kind, size = facts.get("clip.projector_type"), int(facts.get(f"{_VISION}image_size", 0))
-    patch, shuffle = int(facts.get(f"{_VISION}patch_size", 0)), int(facts.get(f"{_VISION}projector.scale_factor", 0))
+    kind, size = facts.get(PROJECTOR), int(facts.get(f"{_VISION}image_size", 0))
+    patch, shuffle = _patches(facts)
     if kind == "idefics3" and size:
         if not _cuts(facts):
             return Sight(ModelView(Geometry.SQUARE, size))
@@ -129,6 +143,11 @@ def wanted_picture(mmproj: Path) -> Sight | None:
     return None
 
 
+def _patches(facts: Mapping[str, Value]) -> tuple[int, int]:
+    """A patch's edge in pixels, and patches by patches of how many make a token."""
+    return int(facts.get(f"{_VISION}patch_size", 0)), int(facts.get(f"{_VISION}projector.scale_factor", 0))
+
+
 def _cuts(facts: Mapping[str, Value]) -> bool:
     tile = int(facts.get(f"{_VISION}image_size", 0))
-    return facts.get("clip.projector_type") == "idefics3" and int(facts.get(CUTS, 0)) > tile > 0
+    return facts.get(PROJECTOR) == "idefics3" and int(facts.get(CUTS, 0)) > tile > 0

@@ -32,6 +32,8 @@ class Launch:
     key: str | None = None
     about: str = ""
     """How it is set up, for the log: threads, slots and so on."""
+    lead: str = ""
+    """What every message to it says before its picture."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,6 +124,8 @@ class Watch:
         self._client = client
         self._pace = pace
         self._doubt = asyncio.Event()
+        self._finished = asyncio.Event()
+        self._finishing = False
         self._overruns = 0
         self._in_flight = 0
         self._used = time.monotonic()
@@ -130,6 +134,15 @@ class Watch:
     @property
     def doubtful(self) -> bool:
         return self._doubt.is_set()
+
+    @property
+    def finishing(self) -> bool:
+        return self._finishing
+
+    def finish(self) -> None:
+        """Nothing more is wanted of this run, once what is under way is done."""
+        self._finishing = True
+        self._look_whether_finished()
 
     def used(self) -> None:
         """Somebody wants something of it now."""
@@ -141,6 +154,7 @@ class Watch:
     def end(self) -> None:
         self._in_flight -= 1
         self.used()
+        self._look_whether_finished()
 
     def lost(self) -> None:
         self._doubt.set()
@@ -155,9 +169,12 @@ class Watch:
         self.answers += 1
 
     async def keep(self, well: Callable[[], None]) -> None:
-        """Returns when it has been idle for ``sleep_after``. Raises Ended. ``well``: called after a good check."""
+        """Returns when it has been idle for ``sleep_after``, or is to finish. Raises Ended.
+
+        ``well``: called after a good check.
+        """
         missed = 0
-        while not self._idle_for_long:
+        while not (self._idle_for_long or self._finished.is_set()):
             await self._wait(0.1 if missed else min(self._pace.check_every, self._until_sleep))
             self._run.check()
             if self._overruns >= self.OVERRUNS:
@@ -179,6 +196,10 @@ class Watch:
         left = self._pace.sleep_after - (time.monotonic() - self._used)
         return left if left > 0 else self._pace.check_every  # it is at work
 
+    def _look_whether_finished(self) -> None:
+        if self._finishing and not self._in_flight:
+            self._finished.set()
+
     @property
     def _idle_for_long(self) -> bool:
         after = self._pace.sleep_after
@@ -188,11 +209,12 @@ class Watch:
         if self._doubt.is_set():  # it was so the last time too: give its end a moment to be noticed
             await asyncio.wait({self._run.ended}, timeout=0.1)
             return
-        doubt = asyncio.create_task(self._doubt.wait())
+        news = [asyncio.create_task(event.wait()) for event in (self._doubt, self._finished)]
         try:
-            await asyncio.wait({self._run.ended, doubt}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
+            await asyncio.wait({self._run.ended, *news}, timeout=timeout, return_when=asyncio.FIRST_COMPLETED)
         finally:
-            doubt.cancel()
+            for task in news:
+                task.cancel()
 
 
 def _hanging(how: str) -> Ended:

@@ -20,7 +20,7 @@ from agent.plugin import (
     Models,
     Progress,
 )
-from plugins.captioners.llama_server import hub, mmproj
+from plugins.captioners.llama_server import copies, hub
 from plugins.captioners.llama_server.config import LlamaServerConfig
 from plugins.captioners.llama_server.errors import NotStarted
 from plugins.captioners.llama_server.presets import PRESETS, Facts, Files, Hosted, hosted
@@ -149,13 +149,14 @@ class LlamaModels(Models):
             plan = hub.Plan.read(path)
             if plan is None:
                 raise Misconfigured(f"Nothing of {name} is on this machine (looked in {folder}).")
-            places = (folder, self._data_dir / "projectors")
+            places = (folder, self._data_dir / copies.FOLDER)
             before = sum(map(_size_of, places))
             path.unlink()
             if any(hub.Plan.read(other) for other in folder.glob("*.json")):
                 self._remove_files(plan, folder)
             else:
-                self._remove_copies(folder / plan.mmproj)
+                for entry in plan.files:
+                    self._remove_copies(folder / entry.name)
                 shutil.rmtree(folder)
             return before - sum(map(_size_of, places))
 
@@ -169,8 +170,8 @@ class LlamaModels(Models):
                 self._remove_copies(folder / entry.name)
 
     def _remove_copies(self, file: Path) -> None:
-        """What was made of it for this machine, where it is a projector."""
-        for path in mmproj.copies_of(file, self._data_dir / "projectors"):
+        """What was made of it for this machine."""
+        for path in copies.copies_of(file, self._data_dir / copies.FOLDER):
             path.unlink(missing_ok=True)
 
     @contextmanager

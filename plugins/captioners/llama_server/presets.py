@@ -2,7 +2,7 @@
 
 A SmolVLM (``idefics3``) is trained on square tiles that the picture is stretched to. llama.cpp would cut every picture
 into up to twelve of them and an overview, which takes six times as long as one tile. A copy of the projector
-(mmproj.py) leaves that to us; else a budget of one tile's tokens prevents it, but that makes it letterbox anything that
+(copies.py) leaves that to us; else a budget of one tile's tokens prevents it, but that makes it letterbox anything that
 is not square. So these models are sent a square of whole tiles, stretched by us: fast, and as they were trained. Models
 with dynamic resolution want the aspect kept.
 """
@@ -77,6 +77,8 @@ class Model:
     """Where more would only wait for each other."""
     facts: Facts | None = None
     """None where nobody but its owner knows it."""
+    least_tokens: int | None = None
+    """The least tokens a picture may take (``--image-min-tokens``)."""
 
     def seen_at(self, detail: Detail) -> ModelView:
         size = {Detail.LOW: self.low, Detail.HIGH: self.high}.get(detail)

@@ -41,6 +41,8 @@ def main() -> None:
     params.offline = True
     if settings["image_tokens"] is not None:
         params.image_max_tokens = settings["image_tokens"]
+    if settings["least_tokens"] is not None:
+        params.image_min_tokens = settings["least_tokens"]
     if settings["gpu_layers"] is not None:
         params.n_gpu_layers = settings["gpu_layers"]
     if key := os.environ.get("LLAMA_API_KEY"):

@@ -27,7 +27,7 @@ from agent.plugin import (
 )
 from plugins.captioners.answering import caption_and_answers
 from plugins.captioners.llama_server import endpoint
-from plugins.captioners.llama_server.client import Client, EngineLost, body_of, encoded
+from plugins.captioners.llama_server.client import Client, EngineLost, encoded
 from plugins.captioners.llama_server.engine import Engine, Launch, Pace
 from plugins.captioners.llama_server.errors import NotStarted
 from plugins.captioners.transformers import process
@@ -99,7 +99,7 @@ class Transformers(Captioner[TransformersConfig]):
         client = self.engine.client
         if client is None:
             return None
-        return client.wire(self._body(encoded(request.picture), request.prompt, request.max_tokens))
+        return client.wire(self._body(client, encoded(request.picture), request.prompt, request.max_tokens))
 
     async def caption(self, request: CaptionRequest) -> Caption:
         async with self.engine.asking(request.timeout) as client:
@@ -111,8 +111,9 @@ class Transformers(Captioner[TransformersConfig]):
         picture = encoded(request.picture)
 
         async def ask(text: str, max_tokens: int) -> Caption:
+            body = self._body(client, picture, text, max_tokens)
             try:
-                caption = await client.complete(self._body(picture, text, max_tokens), self.model, request.timeout)
+                caption = await client.complete(body, self.model, request.timeout)
             except EngineLost:
                 self.engine.lost()
                 raise
@@ -126,8 +127,8 @@ class Transformers(Captioner[TransformersConfig]):
 
         return await caption_and_answers(request, ask)
 
-    def _body(self, picture: bytes, text: str, max_tokens: int) -> bytes:
-        return body_of(picture, text, max_tokens, self.config.temperature)
+    def _body(self, client: Client, picture: bytes, text: str, max_tokens: int) -> bytes:
+        return client.body(picture, text, max_tokens, self.config.temperature)
 
     async def _guard_memory(self) -> None:
         """PyTorch and what lies under it may hold ever more: start it afresh while no caption is under way."""

@@ -54,6 +54,7 @@ def main() -> None:
         "parallel": int(said.parallel),
         "threads": int(said.threads),
         "image_tokens": None,
+        "least_tokens": None,
         "gpu_layers": None,
     }
     added = openmp.environment(Path(sys.argv[0]).parent / "lib")

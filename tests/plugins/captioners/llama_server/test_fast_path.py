@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import logging
 import random
 import time
 from collections.abc import Callable
@@ -78,10 +79,10 @@ async def slots_of(engine: LlamaServer) -> list[dict[str, Any]]:
 @pytest.mark.parametrize(
     "config",
     [
-        pytest.param({}, id="uncut"),
-        pytest.param({"mmproj_type": "bf16"}, id="uncut, bf16"),
-        pytest.param({"mmproj_type": "q8_0"}, id="uncut, q8_0"),
-        pytest.param({"mmproj_type": "as_is"}, id="the file as it is, and a budget"),
+        pytest.param({}, id="once"),
+        pytest.param({"mmproj_type": "bf16"}, id="once, bf16"),
+        pytest.param({"mmproj_type": "q8_0"}, id="once, q8_0"),
+        pytest.param({"copies": False}, id="the files as they are, and a budget"),
     ],
 )
 async def test_every_aspect_is_seen_right(
@@ -99,20 +100,37 @@ async def test_aspect_kept_is_seen_wrong_so_the_twin_would_notice(
         assert await exact(engine, request_, 20) <= 14
 
 
-async def test_high_detail_is_four_tiles_and_medium_one_on_the_same_server(
-    real: RealEngine, running: Running, request_: Ask, strict: dict[str, Any]
+async def prompt_tokens(engine: LlamaServer, jpeg: bytes) -> int:
+    said = await timings(engine.wire(CaptionRequest("front_door", jpeg, "Describe the image.", 60, 10)))
+    return int(said["prompt_n"] + said["cache_n"])
+
+
+async def test_one_tile_is_encoded_once_until_a_camera_wants_high_detail(
+    real: RealEngine, running: Running, request_: Ask, strict: dict[str, Any], caplog: pytest.LogCaptureFixture
 ):
-    (_, image), *_ = known_scenes(1)
+    caplog.set_level(logging.INFO)
+    (truth, image), *_ = known_scenes(1)
+    pixels = np.asarray(image)
     async with running(**strict, **real.config) as engine:
         await engine.ready(60)
-        prompt = {}
-        for detail in Detail:
-            sent = await asyncio.to_thread(picture.sent, np.asarray(image), engine.view(detail))
-            said = await timings(engine.wire(request_(sent.jpeg)))
-            prompt[detail] = said["prompt_n"] + said["cache_n"]
-    assert prompt[Detail.LOW] == prompt[Detail.MEDIUM]
-    assert prompt[Detail.HIGH] - prompt[Detail.MEDIUM] >= 3 * TILE_TOKENS
-    assert prompt[Detail.HIGH] - prompt[Detail.MEDIUM] < 6 * TILE_TOKENS + 40
+        medium = await asyncio.to_thread(picture.sent, pixels, engine.view(Detail.MEDIUM))
+        low = await asyncio.to_thread(picture.sent, pixels, engine.view(Detail.LOW))
+        assert low.jpeg == medium.jpeg
+        once = await prompt_tokens(engine, medium.jpeg)
+        high = await asyncio.to_thread(picture.sent, pixels, engine.view(Detail.HIGH))
+        both = await asyncio.gather(
+            engine.caption(request_(medium.jpeg, timeout=30)), engine.caption(request_(high.jpeg, timeout=30))
+        )
+        assert both[0].text == truth
+        assert both[1].text
+        twice = await prompt_tokens(engine, medium.jpeg)
+        assert (await engine.caption(request_(medium.jpeg, timeout=30))).text == truth
+        tiles = await prompt_tokens(engine, high.jpeg)
+    assert TILE_TOKENS < once < 2 * TILE_TOKENS + 5
+    assert twice - once == TILE_TOKENS + 3, "a tile beside the overview, with its marks"
+    assert 3 * TILE_TOKENS <= tiles - twice < 6 * TILE_TOKENS + 40
+    assert len([line for line in caplog.messages if line.startswith("a camera wants detail: high")]) == 1
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 async def test_picture_is_computed_once_for_all_that_is_asked_about_it(

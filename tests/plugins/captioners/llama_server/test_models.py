@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from agent.plugin import Misconfigured, ModelInfo
-from plugins.captioners.llama_server import LlamaServer, LlamaServerConfig, hub, mmproj
+from plugins.captioners.llama_server import LlamaServer, LlamaServerConfig, copies, hub
 from plugins.captioners.llama_server.models import LlamaModels
 from plugins.captioners.llama_server.presets import DEFAULT, PRESETS, TINY, Files, Hosted, hosted
 from tests.fakes.tiny_model import MMPROJ
@@ -101,9 +101,9 @@ async def test_removing_frees_everything_that_was_made_of_it(models: LlamaModels
         return mine, theirs
 
     mine, theirs = await asyncio.to_thread(put)
-    wanted = mmproj.Wish("Q8_0", uncut=False)
+    wanted = copies.Wish("Q8_0", uncut=False)
     log = logging.getLogger("camscribe.model")
-    kept, gone = [await mmproj.prepared(path, wanted, data / "projectors", log) for path in (mine, theirs)]
+    kept, gone = [await copies.prepared(path, wanted, data / copies.FOLDER, log) for path in (mine, theirs)]
     assert await models.remove(f"{REPO}:Q4_K_M") > 2_500_000
     left = await asyncio.to_thread(lambda: {path for path in data.rglob("*") if path.is_file()})
     assert left == {mine, kept}

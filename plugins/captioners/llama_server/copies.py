@@ -1,11 +1,13 @@
-"""The picture projector as this machine serves it best: a copy in another number type, that leaves the cutting to us.
+"""Copies of a model's files as this machine serves them best.
 
 On a processor the picture's encoding is nine tenths of a caption. One that multiplies BF16 numbers itself does it a
 quarter faster with a projector of these, where the engine's code makes use of that.
 
-A SmolVLM's file says that every picture is to be enlarged and cut into up to twelve tiles. The copy doesn't, so that
-the size of the picture that is sent decides: one tile, or four at ``detail: high``. A budget of tokens on the server
-could only set the same for all cameras, and older builds have none.
+A SmolVLM's projector says that every picture is to be enlarged and cut into up to twelve tiles. The copy doesn't, so
+that the size of the picture that is sent decides: one tile, or four at ``detail: high``. A budget of tokens on the
+server could only set the same for all cameras, and older builds have none.
+
+How one tile is encoded once and not twice is in once.py.
 """
 
 from __future__ import annotations
@@ -22,13 +24,15 @@ import sys
 import time
 from collections.abc import Iterable
 from contextlib import suppress
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from enum import StrEnum
 from pathlib import Path
 
 from plugins.captioners.llama_server.binary import Found
-from plugins.captioners.llama_server.gguf import CUTS, cuts_every_picture
+from plugins.captioners.llama_server.gguf import CUTS, PROJECTOR, cuts_every_picture
 
+FOLDER = "copies"
+"""In the data_dir."""
 SCRIPT = Path(__file__).with_name("rewrite.py")
 """Not imported: it brings in the gguf package."""
 WITHIN = 300.0
@@ -37,7 +41,7 @@ WORTH_IT = 32_000_000
 SPARE = 500_000_000
 """Bytes that stay free on the disk."""
 FORGET_AFTER = 30 * 86400
-VERSION = 1
+VERSION = 2
 """Of what a copy is like; another one, and old copies are made anew."""
 
 
@@ -55,12 +59,21 @@ class NumberType(StrEnum):
 class Wish:
     """What the copy is to be like."""
 
-    type: str | None
+    type: str | None = None
     """None: the numbers stay as they are."""
-    uncut: bool
+    uncut: bool = False
+    projector: str | None = None
+    """Another kind of projector that it says it is, with two layers in place of one matrix."""
+    tokens: tuple[tuple[str, str], ...] = ()
+    """A language model's tokens, and the names they get."""
 
     def __bool__(self) -> bool:
-        return self.type is not None or self.uncut
+        return self != Wish()
+
+    def __str__(self) -> str:
+        """As a part of a file's name."""
+        numbers = (self.type or "same").lower()
+        return f"once-{numbers}" if self.projector or self.tokens else numbers
 
 
 class _Failed(Exception):
@@ -68,10 +81,10 @@ class _Failed(Exception):
 
 
 def wish(kind: NumberType, source: Path, engine: Found, *, on_gpu: bool) -> Wish:
-    """What is best for this file on this machine. Reads the file's header. Raises ValueError, OSError."""
-    if kind is NumberType.AS_IS:
-        return Wish(None, uncut=False)
+    """What is best for this projector on this machine. Reads the file's header. Raises ValueError, OSError."""
     uncut = cuts_every_picture(source)
+    if kind is NumberType.AS_IS:
+        return Wish(None, uncut)
     if kind is not NumberType.AUTO:
         return Wish(kind.value.upper(), uncut)
     fast = "AVX512_BF16" in engine.features and not on_gpu
@@ -99,18 +112,14 @@ async def prepared(source: Path, wanted: Wish, folder: Path, log: logging.Logger
 
 
 def copies_of(source: Path, folder: Path, kind: str = "*") -> Iterable[Path]:
-    """Every copy that was made of it, or those with numbers of that kind, whatever the file was like then. Blocks."""
+    """Every copy that was made of it, or those of that kind, whatever the file was like then. Blocks."""
     return folder.glob(f"{glob.escape(source.stem)}-{kind}-{_place(source)}-*.gguf")
 
 
 def _target(source: Path, wanted: Wish, folder: Path) -> Path:
     stat = source.stat()
-    facts = [VERSION, stat.st_size, stat.st_mtime_ns, wanted.type, wanted.uncut]
-    return folder / f"{source.stem}-{_kind(wanted)}-{_place(source)}-{_digest(facts)}.gguf"
-
-
-def _kind(wanted: Wish) -> str:
-    return (wanted.type or "same").lower()
+    facts = [VERSION, stat.st_size, stat.st_mtime_ns, astuple(wanted)]
+    return folder / f"{source.stem}-{wanted}-{_place(source)}-{_digest(facts)}.gguf"
 
 
 def _place(source: Path) -> str:
@@ -146,7 +155,9 @@ async def _write(source: Path, wanted: Wish, target: Path) -> None:
         "source": str(source),
         "target": str(part),
         "type": wanted.type,
-        "keys": {CUTS: 0} if wanted.uncut else {},
+        "keys": ({CUTS: 0} if wanted.uncut else {}) | ({PROJECTOR: wanted.projector} if wanted.projector else {}),
+        "tokens": dict(wanted.tokens),
+        "two_layers": wanted.projector is not None,
     }
     process = await asyncio.create_subprocess_exec(
         *(sys.executable, "-I", str(SCRIPT), json.dumps(order)),
@@ -175,7 +186,7 @@ def _last_line(said: bytes) -> str:
 
 def _forget(source: Path, wanted: Wish, target: Path) -> None:
     """Copies of what this file was before, any that nobody has used for long, and what was never finished."""
-    before, now = set(copies_of(source, target.parent, _kind(wanted))), time.time()
+    before, now = set(copies_of(source, target.parent, str(wanted))), time.time()
     for pattern, age in (("*.gguf", FORGET_AFTER), (".*.part", 2 * WITHIN)):
         for path in target.parent.glob(pattern):
             with suppress(FileNotFoundError):  # another captioner forgets as well

@@ -16,10 +16,10 @@ from typing import Any
 import pytest
 from gguf import GGUFReader
 
-from plugins.captioners.llama_server import mmproj
+from plugins.captioners.llama_server import copies
 from plugins.captioners.llama_server.binary import Wheel
+from plugins.captioners.llama_server.copies import NumberType, Wish, prepared, wish
 from plugins.captioners.llama_server.gguf import CUTS, read_header
-from plugins.captioners.llama_server.mmproj import NumberType, Wish, prepared, wish
 from tests.fakes.tiny_model import MMPROJ, STRICT_MMPROJ
 from tiny_model.gguf_copy import copy_with
 
@@ -123,7 +123,7 @@ async def test_copy_is_used_on_a_disk_that_is_only_read(
     def refuse(*_: object) -> None:
         raise OSError(errno.EROFS, "Read-only file system")
 
-    monkeypatch.setattr(mmproj.os, "utime", refuse)
+    monkeypatch.setattr(copies.os, "utime", refuse)
     assert await prepared(MMPROJ, Wish("Q8_0", uncut=False), tmp_path / "copies", LOG) == copy
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
@@ -138,7 +138,7 @@ async def test_file_is_used_as_it_is_where_no_copy_can_be_made(
     (tmp_path / "file").touch()
     assert await prepared(cutting, wanted, tmp_path / "file", LOG) == cutting
     full = shutil.disk_usage(tmp_path)._replace(free=1_000_000)
-    monkeypatch.setattr(mmproj.shutil, "disk_usage", lambda _: full)
+    monkeypatch.setattr(copies.shutil, "disk_usage", lambda _: full)
     assert await prepared(cutting, wanted, tmp_path / "copies", LOG) == cutting
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.WARNING]
     assert len(told) == 3
@@ -155,7 +155,7 @@ async def test_file_is_used_as_it_is_where_no_copy_can_be_made(
         pytest.param("auto", {"AVX2"}, 50_000_000, False, Wish(None, uncut=True), id="an engine that is not"),
         pytest.param("auto", {"AVX512_BF16"}, 0, False, Wish(None, uncut=True), id="a small file"),
         pytest.param("bf16", {"AVX2"}, 0, True, Wish("BF16", uncut=True), id="asked for"),
-        pytest.param("as_is", {"AVX512_BF16"}, 50_000_000, False, Wish(None, uncut=False), id="left alone"),
+        pytest.param("as_is", {"AVX512_BF16"}, 50_000_000, False, Wish(uncut=True), id="the file's numbers"),
     ],
 )
 def test_type_is_chosen_for_the_machine(
