@@ -40,6 +40,15 @@ WITHOUT_LEAST_TOKENS = {
     "wheel": """set -- "$1" "$2" "$(printf %s "$3" | sed 's/_tokens": 16/_tokens": null/g')" """,
 }
 """As an engine that knows neither the least nor the most."""
+OTHER_MARKS = {
+    "llama-server": f"""
+        for word do
+          shift
+          case $word in *text-f16-once-*) set -- "$@" {TEXT};; *) set -- "$@" "$word";; esac
+        done""",
+    "wheel": f"""set -- "$1" "$2" "$(printf %s "$3" | sed 's#[^"]*text-f16-once-[^"]*#{TEXT}#')" """,
+}
+"""As an engine that puts other words around the picture, of which the demo's model makes nothing."""
 DIES_OF_IT = 'case "$*" in *rewrite.py*) ;; *once-*) echo "unknown projector type: lfm2" >&2; exit 1;; esac'
 """As an engine from before LFM2-VL."""
 
@@ -69,7 +78,7 @@ async def test_real_engine_is_rehearsed_once_and_leaves_nothing(
     assert not context.data_dir.exists(), "asked once"
 
 
-@pytest.mark.parametrize("fault", ["ignores the options", "dies of it"])
+@pytest.mark.parametrize("fault", ["ignores the options", "other marks", "dies of it"])
 async def test_engine_that_does_not_play_along_serves_the_usual_way(
     real: RealEngine,
     running: Running,
@@ -82,7 +91,8 @@ async def test_engine_that_does_not_play_along_serves_the_usual_way(
     caplog: pytest.LogCaptureFixture,
 ):
     caplog.set_level(logging.INFO)
-    script = DIES_OF_IT if fault == "dies of it" else WITHOUT_LEAST_TOKENS[real.name]
+    faults = {"ignores the options": WITHOUT_LEAST_TOKENS, "other marks": OTHER_MARKS}
+    script = faults[fault][real.name] if fault in faults else DIES_OF_IT
     engine = await asyncio.to_thread(captioner, **strict, **real.behind(script, tmp_path / "bin"))
     async with nothing_left(short), running(engine):
         await describes(engine, scenes=3)
