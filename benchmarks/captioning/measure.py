@@ -32,10 +32,9 @@ from benchmarks.captioning import plan
 from benchmarks.captioning.bare_server import BareServer, bare_server, free_port
 from benchmarks.captioning.plan import PLAN, Rival
 from benchmarks.captioning.random_weights import mmproj_file, text_file
-from benchmarks.captioning.results import Accuracy, Questions, Results, Times
+from benchmarks.captioning.results import BIG, TINY, Accuracy, Questions, Results, Times
 from benchmarks.ingest.usage import busy_seconds, cpu_seconds
 
-BIG, TINY = "SmolVLM-500M's size", "the tiny model"
 Tick = Callable[[str], None]
 """Hears what comes next, once for each step."""
 

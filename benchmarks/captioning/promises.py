@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from statistics import median
 
-from benchmarks.captioning.results import Results
+from benchmarks.captioning.results import BIG, Results
 from benchmarks.ingest.promises import Verdict
 
 SAME_FILES = 6.0
@@ -37,10 +37,9 @@ def verdicts(results: Results) -> list[Verdict]:
         )
         disturbed = results.disturbed("tiny")
         told.append(Verdict(what, results.tiny_overhead_ms, TINY_OVERHEAD_MS, " ms", disturbed=disturbed))
-    for name, questions in results.questions.items():
-        what = f"five questions over one, {name}"
-        disturbed = results.disturbed(f"questions {name}")
-        told.append(Verdict(what, questions.ratio, QUESTIONS, "x", disturbed=disturbed))
+    if BIG in results.questions:
+        ratio, disturbed = results.questions[BIG].ratio, results.disturbed(f"questions {BIG}")
+        told.append(Verdict(f"five questions over one, {BIG}", ratio, QUESTIONS, "x", disturbed=disturbed))
     told += [
         Verdict(f"points lost by the fast path of {one.scenes} scenes, {one.engine}", one.slow - one.fast, POINTS, "")
         for one in results.accuracy
@@ -55,7 +54,8 @@ def remarks(results: Results) -> list[str]:
         ratio = results.faster(name)
         if ratio is not None:
             told.append(f"{results.rivals[name].title}: {ratio:.1f}x as fast as the plan's command line")
-    for name, questions in results.long_questions.items():
+    others = [*results.long_questions.items(), *((name, one) for name, one in results.questions.items() if name != BIG)]
+    for name, questions in others:
         told.append(
             f"five questions over one with answers of {questions.tokens} tokens, {name}: {questions.ratio:.2f}x "
             "(nothing is promised of these)"

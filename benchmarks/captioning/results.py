@@ -11,6 +11,8 @@ from benchmarks.captioning.plan import PLAN
 
 BUSY_CORES = 0.25
 """As much of a core may somebody else use on a quiet machine."""
+BIG, TINY = "SmolVLM-500M's size", "the tiny model"
+"""Which model a number is of."""
 
 
 @dataclass(slots=True)
