@@ -1,7 +1,7 @@
 """The models worth a name: where each comes from, and the picture it wants.
 
 A SmolVLM (``idefics3``) is trained on square tiles that the picture is stretched to. llama.cpp would cut every picture
-into up to twelve of them and an overview, which takes six times as long as one tile. A copy of the projector
+into up to twelve of them and an overview, which takes ten times as long as one tile. A copy of the projector
 (copies.py) leaves that to us; else a budget of one tile's tokens prevents it, but that makes it letterbox anything that
 is not square. So these models are sent a square of whole tiles, stretched by us: fast, and as they were trained. Models
 with dynamic resolution want the aspect kept.
