@@ -13,10 +13,10 @@ from pathlib import Path
 from typing import Any
 
 from agent.plugin import Misconfigured
+from plugins.captioners.engine.endings import Kind, explain, how_it_ended
+from plugins.captioners.engine.errors import NotNow
+from plugins.captioners.engine.launch import not_started
 from plugins.captioners.llama_server import wheel
-from plugins.captioners.llama_server.endings import Kind, explain, how_it_ended
-from plugins.captioners.llama_server.errors import NotNow
-from plugins.captioners.llama_server.launch import not_started
 
 WITHIN = 20.0
 _MOST_OUTPUT = 1 << 20

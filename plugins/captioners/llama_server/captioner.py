@@ -22,10 +22,11 @@ from agent.plugin import (
     Wire,
 )
 from plugins.captioners.answering import caption_and_answers
-from plugins.captioners.llama_server import binary, command, describe, endpoint, hub, once
-from plugins.captioners.llama_server.client import Client, EngineLost, encoded
+from plugins.captioners.engine import endpoint
+from plugins.captioners.engine.client import Client, EngineLost, encoded
+from plugins.captioners.engine.owner import Engine, Launch, Pace
+from plugins.captioners.llama_server import binary, command, describe, hub, once
 from plugins.captioners.llama_server.config import LlamaServerConfig
-from plugins.captioners.llama_server.engine import Engine, Launch, Pace
 from plugins.captioners.llama_server.fitted import fitted
 from plugins.captioners.llama_server.models import LlamaModels
 from plugins.captioners.llama_server.presets import Files

@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 from agent.plugin import Misconfigured
+from plugins.captioners.engine.endpoint import Endpoint
 from plugins.captioners.llama_server import wheel
 from plugins.captioners.llama_server.binary import Installed, Wheel
 from plugins.captioners.llama_server.config import LlamaServerConfig
-from plugins.captioners.llama_server.endpoint import Endpoint
 from plugins.captioners.llama_server.presets import Files
 
 FEW_CORES = 4

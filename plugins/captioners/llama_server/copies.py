@@ -91,8 +91,8 @@ def wish(kind: NumberType, source: Path, engine: Found, *, on_gpu: bool) -> Wish
     return Wish("BF16" if fast and source.stat().st_size >= WORTH_IT else None, uncut)
 
 
-async def prepared(source: Path, wanted: Wish, folder: Path, log: logging.Logger) -> Path:
-    """The copy, made where there is none yet; the file itself where that fails."""
+async def prepared(source: Path, wanted: Wish, folder: Path, log: logging.Logger, *, loud: bool = True) -> Path:
+    """The copy, made where there is none yet; the file itself where that fails. Told to everybody where ``loud``."""
     try:
         target = await asyncio.to_thread(_target, source, wanted, folder)
         if not await asyncio.to_thread(_kept, target):
@@ -100,9 +100,17 @@ async def prepared(source: Path, wanted: Wish, folder: Path, log: logging.Logger
             await asyncio.to_thread(_room, source, wanted, folder)
             await _write(source, wanted, target)
             await asyncio.to_thread(_forget, source, wanted, target)
-            log.info("made a copy of %s for this machine in %.1f s: %s", source.name, time.monotonic() - began, target)
+            took = time.monotonic() - began
+            log.log(
+                logging.INFO if loud else logging.DEBUG,
+                "made a copy of %s for this machine in %.1f s: %s",
+                source.name,
+                took,
+                target,
+            )
     except (_Failed, OSError) as error:
-        log.warning(
+        log.log(
+            logging.WARNING if loud else logging.DEBUG,
             "%s is used as it is, as no copy of it could be made for this machine: %s Captions take longer so.",
             source.name,
             error if isinstance(error, _Failed) else f"{error.strerror or error}.",

@@ -19,8 +19,8 @@ from types import TracebackType
 from typing import Any, Self
 
 from agent.plugin import Progress
+from plugins.captioners.engine.errors import NotStarted
 from plugins.captioners.llama_server import fetcher
-from plugins.captioners.llama_server.errors import NotStarted
 from plugins.captioners.llama_server.presets import Hosted
 from plugins.captioners.llama_server.refusals import explain
 

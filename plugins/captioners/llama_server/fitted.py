@@ -50,8 +50,8 @@ async def _once(config: LlamaServerConfig, engine: Found, files: Files, wanted: 
     if not await once.rehearsed(engine, config.gpu_layers, context):
         return None
     folder = context.data_dir / FOLDER
-    model, mmproj = await asyncio.gather(
-        prepared(files.model, once.TEXT, folder, context.log),
-        prepared(files.mmproj, once.projector(wanted), folder, context.log),
-    )
-    return None if model == files.model or mmproj == files.mmproj else Files(model, mmproj)
+    model = await prepared(files.model, once.TEXT, folder, context.log)
+    if model == files.model:
+        return None
+    mmproj = await prepared(files.mmproj, once.projector(wanted), folder, context.log)
+    return None if mmproj == files.mmproj else Files(model, mmproj)

@@ -20,8 +20,8 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 
 from agent.plugin import Misconfigured, Progress
+from plugins.captioners.engine.errors import NotStarted
 from plugins.captioners.llama_server.downloader import Downloader
-from plugins.captioners.llama_server.errors import NotStarted
 from plugins.captioners.llama_server.presets import Files, Hosted
 from plugins.captioners.llama_server.refusals import OWN_FILES, Damaged, NoRoom
 

@@ -20,9 +20,9 @@ from agent.plugin import (
     Models,
     Progress,
 )
+from plugins.captioners.engine.errors import NotStarted
 from plugins.captioners.llama_server import copies, hub
 from plugins.captioners.llama_server.config import LlamaServerConfig
-from plugins.captioners.llama_server.errors import NotStarted
 from plugins.captioners.llama_server.presets import PRESETS, Facts, Files, Hosted, hosted
 from plugins.captioners.llama_server.refusals import NoRoom
 

@@ -21,15 +21,16 @@ from dataclasses import replace
 
 from agent.plugin import CaptionUnavailable, Context, Misconfigured
 from plugins.captioners import chat
-from plugins.captioners.llama_server import command, endpoint
+from plugins.captioners.engine import endpoint
+from plugins.captioners.engine.client import Client, encoded
+from plugins.captioners.engine.endings import Kind
+from plugins.captioners.engine.errors import Ended, NotStarted
+from plugins.captioners.engine.launch import Launch, loaded, started
+from plugins.captioners.engine.pace import Pace
+from plugins.captioners.llama_server import command
 from plugins.captioners.llama_server.binary import Found, Installed
-from plugins.captioners.llama_server.client import Client, encoded
 from plugins.captioners.llama_server.config import LlamaServerConfig
 from plugins.captioners.llama_server.copies import FOLDER, Wish, prepared
-from plugins.captioners.llama_server.endings import Kind
-from plugins.captioners.llama_server.errors import Ended, NotStarted
-from plugins.captioners.llama_server.launch import Launch, loaded, started
-from plugins.captioners.llama_server.pace import Pace
 from plugins.captioners.llama_server.presets import TINY, Files
 
 LEAD = "<|image_end|>"
@@ -77,10 +78,10 @@ async def rehearsed(engine: Found, gpu_layers: int | None, context: Context) -> 
 
 
 async def _demo(context: Context) -> Files:
-    """The copies of the demo's model. Raises OSError where they can't be made, which has been told then."""
+    """The copies of the demo's model. Raises OSError where they can't be made."""
     made = []
     for path, wanted in ((DEMO.model, TEXT), (DEMO.mmproj, projector(Wish()))):
-        made.append(await prepared(path, wanted, context.data_dir / FOLDER, context.log))
+        made.append(await prepared(path, wanted, context.data_dir / FOLDER, context.log, loud=False))
         if made[-1] == path:
             raise OSError(f"there is no copy of {path.name}")
     return Files(*made)

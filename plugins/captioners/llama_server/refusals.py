@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from agent.plugin import Misconfigured, mask_url
-from plugins.captioners.llama_server.errors import NotStarted
+from plugins.captioners.engine.errors import NotStarted
 from plugins.captioners.llama_server.presets import Hosted
 
 HUB = "https://huggingface.co"

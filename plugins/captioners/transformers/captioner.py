@@ -26,10 +26,10 @@ from agent.plugin import (
     Wire,
 )
 from plugins.captioners.answering import caption_and_answers
-from plugins.captioners.llama_server import endpoint
-from plugins.captioners.llama_server.client import Client, EngineLost, encoded
-from plugins.captioners.llama_server.engine import Engine, Launch, Pace
-from plugins.captioners.llama_server.errors import NotStarted
+from plugins.captioners.engine import endpoint
+from plugins.captioners.engine.client import Client, EngineLost, encoded
+from plugins.captioners.engine.errors import NotStarted
+from plugins.captioners.engine.owner import Engine, Launch, Pace
 from plugins.captioners.transformers import process
 from plugins.captioners.transformers.config import TransformersConfig
 from plugins.captioners.transformers.presets import Hosted

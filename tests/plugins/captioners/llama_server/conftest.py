@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 
 from agent.plugin import CaptionRequest, Context
+from plugins.captioners.engine.owner import Pace
 from plugins.captioners.llama_server import LlamaServer, LlamaServerConfig
-from plugins.captioners.llama_server.engine import Pace
 from tests.fakes.engine.both import ENGINES, RealEngine, real_engine
 from tests.fakes.engine.waiting import until
 from tests.fakes.scenes import as_sent, known_scenes

@@ -14,10 +14,10 @@ from typing import Any
 import pytest
 
 from agent.plugin import Misconfigured
+from plugins.captioners.engine.endpoint import Endpoint
 from plugins.captioners.llama_server import LlamaServerConfig, asking, binary
 from plugins.captioners.llama_server.binary import Installed, Wheel, find
 from plugins.captioners.llama_server.command import command, environment, threads
-from plugins.captioners.llama_server.endpoint import Endpoint
 from plugins.captioners.llama_server.presets import Files
 from tests.fakes.engine.llama import llama_server
 from tests.fakes.engine.stand_in import OLD_FLAGS, Behaviour, stand_in

@@ -17,9 +17,9 @@ import psutil
 import pytest
 
 from agent.plugin import CaptionRequest, CaptionUnavailable, Context, Failure, Misconfigured
+from plugins.captioners.engine.child import Child
+from plugins.captioners.engine.owner import Pace, Pauses, State
 from plugins.captioners.llama_server import LlamaServer
-from plugins.captioners.llama_server.child import Child
-from plugins.captioners.llama_server.engine import Pace, Pauses, State
 from tests.fakes.engine.stand_in import Behaviour, calls, misbehave, stand_in
 from tests.fakes.engine.waiting import gone, until
 from tests.plugins.captioners.llama_server.conftest import QUICK, Running

@@ -15,12 +15,12 @@ from pathlib import Path
 import pytest
 
 from agent.plugin import CaptionRequest, CaptionUnavailable
+from plugins.captioners.engine.endings import Ending, Kind
+from plugins.captioners.engine.owner import State
+from plugins.captioners.engine.pace import Pace
+from plugins.captioners.engine.troubles import Troubles
 from plugins.captioners.llama_server import LlamaServer, asking
-from plugins.captioners.llama_server.endings import Ending, Kind
-from plugins.captioners.llama_server.engine import State
-from plugins.captioners.llama_server.pace import Pace
 from plugins.captioners.llama_server.presets import TINY
-from plugins.captioners.llama_server.troubles import Troubles
 from tests.fakes.engine.stand_in import Behaviour, calls, misbehave, stand_in
 from tests.fakes.engine.waiting import until
 from tests.plugins.captioners.llama_server.conftest import QUICK, Running

@@ -12,10 +12,10 @@ import psutil
 import pytest
 
 from agent.plugin import CaptionRequest, CaptionUnavailable, Failure
+from plugins.captioners.engine.client import HEALTH_WITHIN
+from plugins.captioners.engine.launch import Watch
+from plugins.captioners.engine.owner import State
 from plugins.captioners.llama_server import LlamaServer
-from plugins.captioners.llama_server.client import HEALTH_WITHIN
-from plugins.captioners.llama_server.engine import State
-from plugins.captioners.llama_server.launch import Watch
 from tests.fakes.engine.both import RealEngine
 from tests.fakes.engine.processes import busy, guard_of, loading_engine, processor_time
 from tests.fakes.engine.waiting import gone, until

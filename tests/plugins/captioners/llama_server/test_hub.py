@@ -17,9 +17,9 @@ import pytest
 import pytest_asyncio
 
 from agent.plugin import Misconfigured, Progress
+from plugins.captioners.engine.errors import NotStarted
 from plugins.captioners.llama_server import hub
 from plugins.captioners.llama_server.downloader import WAITING
-from plugins.captioners.llama_server.errors import NotStarted
 from plugins.captioners.llama_server.presets import Files, Hosted
 from plugins.captioners.llama_server.refusals import NoRoom
 from tests.fakes.hub import COMMIT, REPO, SIGNATURE, FakeHub, fake_hub, make_repository

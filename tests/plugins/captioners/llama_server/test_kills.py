@@ -11,7 +11,7 @@ import psutil
 import pytest
 
 from agent.plugin import CaptionRequest, CaptionUnavailable, Failure
-from plugins.captioners.llama_server.engine import State
+from plugins.captioners.engine.owner import State
 from tests.fakes.engine.both import RealEngine
 from tests.fakes.engine.processes import busy, guard_of, loading_engine, processor_time
 from tests.fakes.engine.waiting import gone, until

@@ -13,8 +13,8 @@ import pytest
 from pydantic import ValidationError
 
 from agent.plugin import CaptionRequest, CaptionUnavailable
+from plugins.captioners.engine.owner import State
 from plugins.captioners.llama_server import LlamaServer, LlamaServerConfig
-from plugins.captioners.llama_server.engine import State
 from tests.fakes.engine.both import RealEngine
 from tests.fakes.engine.stand_in import Behaviour, calls, misbehave, stand_in
 from tests.fakes.engine.waiting import gone, until

@@ -15,8 +15,8 @@ import psutil
 import pytest
 
 from agent.plugin import CaptionRequest, CaptionUnavailable, Misconfigured
+from plugins.captioners.engine.owner import State
 from plugins.captioners.llama_server import LlamaServer
-from plugins.captioners.llama_server.engine import State
 from tests.fakes.engine.both import RealEngine
 from tests.fakes.engine.llama import llama_server
 from tests.fakes.engine.stand_in import NEW_FLAGS, OLD_FLAGS, Behaviour, misbehave, stand_in
@@ -143,7 +143,7 @@ async def test_port_that_is_taken_while_the_engine_starts(
 
     async def nobody(*_: object) -> None: ...
 
-    monkeypatch.setattr("plugins.captioners.llama_server.endpoint.make_way", nobody)
+    monkeypatch.setattr("plugins.captioners.engine.endpoint.make_way", nobody)
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         async with running(**real.config, port=port) as engine:

@@ -15,7 +15,7 @@ import pytest
 from PIL import Image
 
 from agent.plugin import CaptionRequest, Context, Question
-from plugins.captioners.llama_server.engine import Pace
+from plugins.captioners.engine.owner import Pace
 from plugins.captioners.transformers import Transformers, TransformersConfig
 from tests.fakes.tiny_checkpoint import checkpoint
 from tests.fakes.torch_python import INSTEAD, torch_python

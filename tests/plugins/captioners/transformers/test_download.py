@@ -10,7 +10,7 @@ import pytest
 import pytest_asyncio
 
 from agent.plugin import Misconfigured
-from plugins.captioners.llama_server.errors import NotStarted
+from plugins.captioners.engine.errors import NotStarted
 from plugins.captioners.transformers import Transformers
 from tests.fakes.hub import FakeHub, fake_hub, publish
 

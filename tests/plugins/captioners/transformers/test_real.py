@@ -19,7 +19,7 @@ import pytest
 from PIL import Image
 
 from agent.plugin import Caption, CaptionRequest, CaptionUnavailable, Context, Failure, Question
-from plugins.captioners.llama_server.engine import State
+from plugins.captioners.engine.owner import State
 from plugins.captioners.transformers import Transformers
 from tests.fakes.engine.waiting import gone, until
 from tests.fakes.scenes import known_scenes

@@ -6,7 +6,7 @@ import random
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from plugins.captioners.llama_server.child import GRACE
+from plugins.captioners.engine.child import GRACE
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,8 +13,8 @@ from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 
-from plugins.captioners.llama_server import guard
-from plugins.captioners.llama_server.endings import Ending, explain, last_words
+from plugins.captioners.engine import guard
+from plugins.captioners.engine.endings import Ending, explain, last_words
 
 KEPT_LINES = 200
 LONGEST_LINE = 2000

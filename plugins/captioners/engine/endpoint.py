@@ -11,8 +11,8 @@ from pathlib import Path
 import httpx
 
 from agent.plugin import Misconfigured
-from plugins.captioners.llama_server.endings import Kind
-from plugins.captioners.llama_server.errors import NotStarted
+from plugins.captioners.engine.endings import Kind
+from plugins.captioners.engine.errors import NotStarted
 
 LONGEST_SOCKET_PATH = 100
 """Bytes: macOS allows 104, Linux 108."""

@@ -11,13 +11,13 @@ from enum import StrEnum
 from pathlib import Path
 
 from agent.plugin import CaptionUnavailable, Failure, Misconfigured
-from plugins.captioners.llama_server.child import KEPT_LINES, Child
-from plugins.captioners.llama_server.client import Client
-from plugins.captioners.llama_server.endings import Ending, Kind
-from plugins.captioners.llama_server.errors import Ended, NotStarted
-from plugins.captioners.llama_server.launch import Launch, Run, Watch, loaded, not_started, started
-from plugins.captioners.llama_server.pace import Pace, Pauses
-from plugins.captioners.llama_server.troubles import Troubles
+from plugins.captioners.engine.child import KEPT_LINES, Child
+from plugins.captioners.engine.client import Client
+from plugins.captioners.engine.endings import Ending, Kind
+from plugins.captioners.engine.errors import Ended, NotStarted
+from plugins.captioners.engine.launch import Launch, Run, Watch, loaded, not_started, started
+from plugins.captioners.engine.pace import Pace, Pauses
+from plugins.captioners.engine.troubles import Troubles
 
 __all__ = ["Engine", "Launch", "Pace", "Pauses", "State"]
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 
-from plugins.captioners.llama_server.endings import Ending, Kind
-from plugins.captioners.llama_server.pace import Pace
+from plugins.captioners.engine.endings import Ending, Kind
+from plugins.captioners.engine.pace import Pace
 
 
 class Troubles:

@@ -12,7 +12,7 @@ import httpx
 
 from agent.plugin import Caption, CaptionUnavailable, Failure, Wire
 from plugins.captioners import chat
-from plugins.captioners.llama_server.endpoint import Endpoint
+from plugins.captioners.engine.endpoint import Endpoint
 
 HEALTH_WITHIN = 2.0
 

@@ -7,8 +7,8 @@ import signal
 
 import pytest
 
-from plugins.captioners.llama_server.endings import Kind, explain
-from plugins.captioners.llama_server.launch import not_started
+from plugins.captioners.engine.endings import Kind, explain
+from plugins.captioners.engine.launch import not_started
 
 BEFORE = "0.00.002.558 W srv  llama_server: security: no API key is set and CORS allows all origins"
 AFTER = "0.00.008.269 E srv  llama_server: exiting due to model loading error"

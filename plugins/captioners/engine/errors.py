@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from agent.plugin import Misconfigured
-from plugins.captioners.llama_server.endings import Ending, Kind
+from plugins.captioners.engine.endings import Ending, Kind
 
 
 class NotStarted(Exception):

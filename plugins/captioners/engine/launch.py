@@ -11,12 +11,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from plugins.captioners.llama_server.child import Child
-from plugins.captioners.llama_server.client import Client
-from plugins.captioners.llama_server.endings import Ending, Kind
-from plugins.captioners.llama_server.endpoint import Endpoint
-from plugins.captioners.llama_server.errors import Ended, NotStarted
-from plugins.captioners.llama_server.pace import Pace
+from plugins.captioners.engine.child import Child
+from plugins.captioners.engine.client import Client
+from plugins.captioners.engine.endings import Ending, Kind
+from plugins.captioners.engine.endpoint import Endpoint
+from plugins.captioners.engine.errors import Ended, NotStarted
+from plugins.captioners.engine.pace import Pace
 
 _POLL_LOADING = 0.5
 
