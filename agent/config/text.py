@@ -314,6 +314,7 @@ _SENTENCES = (
     ("unexpected document separator", "a quote that is opened here is never closed"),
     ("unknown escape character", "a backslash within double quotes has a meaning of its own: use single quotes"),
     ("hexadecimal", "a backslash within double quotes has a meaning of its own: use single quotes"),
+    ("maximum nesting depth", f"this is nested deeper than {DEEPEST} levels"),
     ("undefined tag handle", _NO_TAGS),
     ("tag", _NO_TAGS),
     ("anchor", "put a text that begins with & in quotes"),
