@@ -52,6 +52,11 @@ class Kind(StrEnum):
         """Time alone may mend it."""
         return self in _PASSING
 
+    @property
+    def blames_files(self) -> bool:
+        """A file of the model may be why, and another one may do."""
+        return self in _OF_FILES
+
 
 _PASSING = {  # keep trying; with all others somebody has to do something first
     Kind.MEMORY,
@@ -60,6 +65,21 @@ _PASSING = {  # keep trying; with all others somebody has to do something first
     Kind.DISK,
     Kind.SLOW,
     Kind.HANGS,
+    Kind.OTHER,
+}
+
+
+_OF_FILES = {
+    Kind.CORRUPT,
+    Kind.CUT_SHORT,
+    Kind.MISSING,
+    Kind.UNREADABLE,
+    Kind.UNLOADABLE,
+    Kind.NO_MODEL,
+    Kind.NO_MMPROJ,
+    Kind.OTHER_MMPROJ,
+    Kind.TOO_NEW,
+    Kind.CRASH,
     Kind.OTHER,
 }
 

@@ -39,6 +39,7 @@ class Engine:
     """
 
     MISSED_CHECKS = Watch.MISSED_CHECKS
+    DOUBTFUL = 2
     HOPELESS = 3
     """Starts in a row that failed: nobody waits for the next one any more."""
 
@@ -59,9 +60,12 @@ class Engine:
         self._news = asyncio.Event()
         self._wanted = asyncio.Event()
         self._failed_starts = 0
+        self._blames_files = False
         self._told_progress = 0.0
         self._sleepy = False
         """It falls asleep, sleeps or wakes: whoever wants it has it back in a moment."""
+        self._renewed = False
+        """Its next start is no waking, of which the log says nothing."""
         self._child: Child | None = None
         self._watch: Watch | None = None
         self._before: Sequence[str] = ()
@@ -162,14 +166,21 @@ class Engine:
         self._move(State.STOPPING)
         self.lost()
 
-    def renew(self) -> None:
+    def renew(self) -> bool:
         """Start it afresh when somebody asks for it next, as ``prepare`` then says: as if it fell asleep now.
 
-        Captions that are under way end first.
+        Captions that are under way end first. False where there is nothing to renew, or it is being done.
         """
-        if self._watch and not self._watch.finishing:
-            self._sleepy = True
-            self._watch.finish()
+        if self._watch is None or self._watch.finishing:
+            return False
+        self._sleepy = self._renewed = True
+        self._watch.finish()
+        return True
+
+    @property
+    def doubts_files(self) -> bool:
+        """It failed to start twice in a row, and a file of its model may be why."""
+        return self._failed_starts >= self.DOUBTFUL and self._blames_files
 
     def overran(self) -> None:
         """A caption took longer than it may."""
@@ -237,10 +248,10 @@ class Engine:
     async def _serve(self, launch: Launch, run: Run, client: Client, took: float) -> None:
         since = time.monotonic()
         watch = Watch(run, client, self._pace)
-        level = logging.INFO if self._troubles.fresh and not self._sleepy else logging.DEBUG
+        news = self._troubles.fresh and (self._renewed or not self._sleepy)
         about = f": {launch.about}" if launch.about else ""
-        self._log.log(level, "engine ready in %.1f s: %s%s", took, launch.name, about)
-        self.client, self._watch, self._failed_starts, self._sleepy = client, watch, 0, False
+        self._log.log(logging.INFO if news else logging.DEBUG, "engine ready in %.1f s: %s%s", took, launch.name, about)
+        self.client, self._watch, self._failed_starts, self._sleepy, self._renewed = client, watch, 0, False, False
         self._move(State.READY)
 
         def well() -> None:
@@ -268,6 +279,7 @@ class Engine:
     async def _after(self, ending: Ending, stamp: object, *, was_ready: bool) -> None:
         """Say what happened, then wait before the next start."""
         self._sleepy = False
+        self._blames_files = ending.kind.blames_files
         if not was_ready:
             self._failed_starts += 1
         pause = self._pauses.next()

@@ -25,9 +25,9 @@ from plugins.captioners.answering import caption_and_answers
 from plugins.captioners.engine import endpoint
 from plugins.captioners.engine.client import Client, EngineLost, encoded
 from plugins.captioners.engine.owner import Engine, Launch, Pace
-from plugins.captioners.llama_server import binary, command, describe, hub, once
+from plugins.captioners.llama_server import binary, command, copies, describe, hub, once
 from plugins.captioners.llama_server.config import LlamaServerConfig
-from plugins.captioners.llama_server.fitted import fitted
+from plugins.captioners.llama_server.fitted import Fitted, fitted
 from plugins.captioners.llama_server.models import LlamaModels
 from plugins.captioners.llama_server.presets import Files
 from plugins.captioners.llama_server.slots import Slot, Slots
@@ -44,7 +44,11 @@ class LlamaServer(Captioner[LlamaServerConfig]):
         self._tiles = False
         """Some camera wants pictures of several tiles (``detail: high``)."""
         self._once = False
-        """The engine that runs encodes each picture as one tile, once."""
+        """The engine that runs, or is starting, encodes each picture as one tile, once."""
+        self._copied = False
+        """It was given a copy of one of its model's files."""
+        self._copies = config.copies
+        """The model's files may be served as copies."""
         pace = pace or dataclasses.replace(
             Pace(), start_timeout=config.start_timeout, sleep_after=config.sleep_when_idle
         )
@@ -100,15 +104,19 @@ class LlamaServer(Captioner[LlamaServerConfig]):
         return f"; port {self.config.port} is {'in use (by camscribe itself, if it runs)' if taken else 'free'}"
 
     async def caption(self, request: CaptionRequest) -> Caption:
-        if self._tiles and self._once:
-            self._once = False
-            self.log.info("a camera wants detail: high, so that the engine starts again and encodes tiles and overview")
-            self.engine.renew()
-        async with (
-            self._slots.lent(request.picture, request.timeout) as slot,
-            self.engine.asking(request.timeout) as client,
-        ):
-            return await self._caption(client, slot, request)
+        async with self._slots.lent(request.picture, request.timeout) as slot:
+            for _ in range(2):
+                if self._outgrown and self.engine.renew():
+                    self.log.info("a camera wants detail: high: the engine starts again, to encode tiles and overview")
+                async with self.engine.asking(request.timeout) as client:
+                    if not self._outgrown:  # it may have been starting when that camera came
+                        return await self._caption(client, slot, request)
+        raise self.engine.unavailable()
+
+    @property
+    def _outgrown(self) -> bool:
+        """The engine encodes pictures of one tile, and some have more."""
+        return self._tiles and self._once
 
     def wire(self, request: CaptionRequest) -> Wire | None:
         client = self.engine.client
@@ -145,8 +153,9 @@ class LlamaServer(Captioner[LlamaServerConfig]):
         engine = await self._engine()
         files = await self._files()
         await endpoint.make_way(place, folder)
-        fit = await fitted(self.config, engine, files, self.context, tiles=self._tiles)
-        config, self._once = fit.config, fit.once
+        self.engine.progress("getting the model's files ready")
+        fit = await self._fit(engine, files)
+        config, self._once, self._copied = fit.config, fit.once, fit.files != files
         self._mind(engine, config)
         return Launch(
             name=str(engine),
@@ -157,6 +166,16 @@ class LlamaServer(Captioner[LlamaServerConfig]):
             about=await asyncio.to_thread(describe.set_up, engine, fit),
             lead=once.LEAD if fit.once else "",
         )
+
+    async def _fit(self, engine: binary.Found, files: Files) -> Fitted:
+        """Without the copies for good where they may be why it does not start."""
+        if self._copied and self.engine.doubts_files:
+            self._copies = False
+            self.log.info("trying the files of %s as they are, without the copies made of them", self.model)
+            await asyncio.to_thread(copies.remove, files, self.context.data_dir)
+        if not self._copies:
+            return Fitted(self.config, files)
+        return await fitted(self.config, engine, files, self.context, tiles=self._tiles)
 
     def _mind(self, engine: binary.Found, config: LlamaServerConfig) -> None:
         """Say once what this engine can't do for this model."""

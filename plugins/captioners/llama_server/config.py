@@ -21,6 +21,7 @@ from plugins.captioners.llama_server.presets import DEFAULT, PRESETS, Files, Hos
 T = TypeVar("T")
 _UNKNOWN = Sight(ModelView(Geometry.ASPECT, 768), low=448, high=1024)
 _OWN_CONTEXT = 4096
+_ABOUT_SEEING = ("-m", "--model", "--mmproj", "--image-", "--chat-template", "--no-jinja")
 
 
 class LlamaServerConfig(PluginConfig):
@@ -131,6 +132,8 @@ class LlamaServerConfig(PluginConfig):
         given = [name for name in ("preset", "model", "hf") if getattr(self, name) is not None]
         if len(given) > 1:
             raise ValueError(f"{' and '.join(given)} each name a model; keep one of them")
+        if not self.copies and self.mmproj_type is not NumberType.AUTO:
+            raise ValueError("mmproj_type is for the copy that copies: false does without; keep one of them")
         self.choice  # noqa: B018  its files are read now, while their faults are faults of the config
         return self
 
@@ -144,10 +147,10 @@ class LlamaServerConfig(PluginConfig):
         context = self.context or model.context
         return dataclasses.replace(model, view=view, low=low, high=high, image_tokens=tokens, context=context)
 
-    @property
-    def sees_its_own_way(self) -> bool:
-        """Nobody has said which picture the model is to get."""
-        return self.geometry is None and self.picture_size is None and self.image_tokens is None
+    def shows(self, view: ModelView) -> bool:
+        """At medium detail, with the files that are named here and no limit to the picture's tokens."""
+        own = any(word.startswith(_ABOUT_SEEING) for word in self.extra_args)
+        return self.choice.view == view and self.image_tokens is None and not own
 
     def without_budget(self) -> Self:
         """For a projector that leaves it to the picture's size how many tokens it takes."""

@@ -30,6 +30,7 @@ from pathlib import Path
 
 from plugins.captioners.llama_server.binary import Found
 from plugins.captioners.llama_server.gguf import CUTS, PROJECTOR, cuts_every_picture
+from plugins.captioners.llama_server.presets import Files
 
 FOLDER = "copies"
 """In the data_dir."""
@@ -80,6 +81,10 @@ class _Failed(Exception):
     pass
 
 
+_told: set[tuple[Path, str]] = set()
+"""Files that can't be copied and why, once that was said: it is the same at each start."""
+
+
 def wish(kind: NumberType, source: Path, engine: Found, *, on_gpu: bool) -> Wish:
     """What is best for this projector on this machine. Reads the file's header. Raises ValueError, OSError."""
     uncut = cuts_every_picture(source)
@@ -99,7 +104,6 @@ async def prepared(source: Path, wanted: Wish, folder: Path, log: logging.Logger
             began = time.monotonic()
             await asyncio.to_thread(_room, source, wanted, folder)
             await _write(source, wanted, target)
-            await asyncio.to_thread(_forget, source, wanted, target)
             took = time.monotonic() - began
             log.log(
                 logging.INFO if loud else logging.DEBUG,
@@ -108,13 +112,16 @@ async def prepared(source: Path, wanted: Wish, folder: Path, log: logging.Logger
                 took,
                 target,
             )
+        await asyncio.to_thread(_forget, source, wanted, target)
     except (_Failed, OSError) as error:
+        reason = str(error) if isinstance(error, _Failed) else f"{error.strerror or error}."
         log.log(
-            logging.WARNING if loud else logging.DEBUG,
+            logging.WARNING if loud and (source, reason) not in _told else logging.DEBUG,
             "%s is used as it is, as no copy of it could be made for this machine: %s Captions take longer so.",
             source.name,
-            error if isinstance(error, _Failed) else f"{error.strerror or error}.",
+            reason,
         )
+        _told.add((source, reason))
         return source
     return target
 
@@ -122,6 +129,13 @@ async def prepared(source: Path, wanted: Wish, folder: Path, log: logging.Logger
 def copies_of(source: Path, folder: Path, kind: str = "*") -> Iterable[Path]:
     """Every copy that was made of it, or those of that kind, whatever the file was like then. Blocks."""
     return folder.glob(f"{glob.escape(source.stem)}-{kind}-{_place(source)}-*.gguf")
+
+
+def remove(files: Files, data_dir: Path) -> None:
+    """Every copy that was made of a model's files. Blocks."""
+    for source in (files.model, files.mmproj):
+        for path in copies_of(source, data_dir / FOLDER):
+            path.unlink(missing_ok=True)
 
 
 def _target(source: Path, wanted: Wish, folder: Path) -> Path:
@@ -197,6 +211,6 @@ def _forget(source: Path, wanted: Wish, target: Path) -> None:
     before, now = set(copies_of(source, target.parent, str(wanted))), time.time()
     for pattern, age in (("*.gguf", FORGET_AFTER), (".*.part", 2 * WITHIN)):
         for path in target.parent.glob(pattern):
-            with suppress(FileNotFoundError):  # another captioner forgets as well
+            with suppress(OSError):  # another captioner forgets as well; a disk that is only read doesn't
                 if path != target and (path in before or now - path.stat().st_mtime > age):
                     path.unlink()

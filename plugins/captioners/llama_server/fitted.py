@@ -10,7 +10,7 @@ from plugins.captioners.llama_server import once
 from plugins.captioners.llama_server.binary import Found
 from plugins.captioners.llama_server.config import LlamaServerConfig
 from plugins.captioners.llama_server.copies import FOLDER, Wish, prepared, wish
-from plugins.captioners.llama_server.gguf import tokens_of_a_tile
+from plugins.captioners.llama_server.gguf import tile_of
 from plugins.captioners.llama_server.presets import Files
 
 
@@ -25,19 +25,17 @@ class Fitted:
 
 
 async def fitted(config: LlamaServerConfig, engine: Found, files: Files, context: Context, *, tiles: bool) -> Fitted:
-    """``tiles``: some pictures are several tiles (``detail: high``)."""
-    if not config.copies:
-        return Fitted(config, files)
+    """With copies. ``tiles``: some pictures are several tiles (``detail: high``)."""
     on_gpu = bool(engine.devices) and config.gpu_layers != 0
     try:
         wanted = await asyncio.to_thread(wish, config.mmproj_type, files.mmproj, engine, on_gpu=on_gpu)
-        tokens = await asyncio.to_thread(tokens_of_a_tile, files.mmproj)
+        tile = await asyncio.to_thread(tile_of, files.mmproj)
     except (ValueError, OSError):
         return Fitted(config, files)  # the engine will say what is wrong with the file
-    if wanted.uncut and tokens and not tiles and config.sees_its_own_way:
+    if wanted.uncut and tile and not tiles and config.shows(tile.view):
         copies = await _once(config, engine, files, wanted, context)
         if copies is not None:
-            return Fitted(config.with_tokens(tokens), copies, once=True)
+            return Fitted(config.with_tokens(tile.tokens), copies, once=True)
     if not wanted:
         return Fitted(config, files)
     copy = await prepared(files.mmproj, wanted, context.data_dir / FOLDER, context.log)
@@ -50,8 +48,8 @@ async def _once(config: LlamaServerConfig, engine: Found, files: Files, wanted: 
     if not await once.rehearsed(engine, config.gpu_layers, context):
         return None
     folder = context.data_dir / FOLDER
-    model = await prepared(files.model, once.TEXT, folder, context.log)
-    if model == files.model:
-        return None
     mmproj = await prepared(files.mmproj, once.projector(wanted), folder, context.log)
-    return None if mmproj == files.mmproj else Files(model, mmproj)
+    if mmproj == files.mmproj:
+        return None
+    model = await prepared(files.model, once.TEXT, folder, context.log)
+    return None if model == files.model else Files(model, mmproj)

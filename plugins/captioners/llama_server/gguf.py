@@ -107,17 +107,22 @@ def cuts_every_picture(mmproj: Path) -> bool:
     return _cuts(read_header(mmproj, _PROJECTOR_KEYS))
 
 
-def tokens_of_a_tile(mmproj: Path) -> int | None:
-    """Of a SmolVLM's projector; None for any other, and where a tile is no whole number of them.
+@dataclass(frozen=True, slots=True)
+class Tile:
+    """A SmolVLM's: the picture that is one, and its tokens."""
 
-    Raises ValueError, OSError.
-    """
+    view: ModelView
+    tokens: int
+
+
+def tile_of(mmproj: Path) -> Tile | None:
+    """None for any other projector, and where a tile is no whole number of tokens. Raises ValueError, OSError."""
     facts = read_header(mmproj, _PROJECTOR_KEYS)
     patch, shuffle = _patches(facts)
-    tile, token = int(facts.get(f"{_VISION}image_size", 0)), patch * shuffle
-    if facts.get(PROJECTOR) != "idefics3" or not token or tile % token:
+    edge, token = int(facts.get(f"{_VISION}image_size", 0)), patch * shuffle
+    if facts.get(PROJECTOR) != "idefics3" or not token or edge % token:
         return None
-    return (tile // token) ** 2
+    return Tile(ModelView(Geometry.SQUARE, edge), (edge // token) ** 2)
 
 
 def wanted_picture(mmproj: Path) -> Sight | None:

@@ -3,7 +3,7 @@
 llama.cpp encodes such a picture twice, as a tile and as the overview of all tiles, although both are the same. A
 SmolVLM that is shown an uncut picture (``do_image_splitting=False`` of its own processor in Transformers) gets the
 overview alone: ``<fake_token_around_image><global-img>``, the picture's tokens, ``<fake_token_around_image>``. Encoding
-is nine tenths of a caption on a processor, so that nearly half of the time is saved.
+is nine tenths of a caption on a processor, so that more than a third of the time is saved.
 
 llama.cpp has no option for it. But it serves another model, LFM2-VL, by the very same steps (SigLIP, then merged
 patches), and encodes a small picture of that once, between the tokens ``<|image_start|>`` and ``<|image_end|>``. So two
@@ -22,7 +22,7 @@ from dataclasses import replace
 from agent.plugin import CaptionUnavailable, Context, Misconfigured
 from plugins.captioners import chat
 from plugins.captioners.engine import endpoint
-from plugins.captioners.engine.client import Client, encoded
+from plugins.captioners.engine.client import Client, EngineLost, encoded
 from plugins.captioners.engine.endings import Kind
 from plugins.captioners.engine.errors import Ended, NotStarted
 from plugins.captioners.engine.launch import Launch, loaded, started
@@ -45,7 +45,7 @@ PROMPT = "Describe the image."
 PICTURE_TOKENS, TOKENS = 16, 31
 """The picture's, and those of the prompt with it."""
 DEMO = Files(TINY / "tinyvlm-text-f16.gguf", TINY / "tinyvlm-mmproj-f16.gguf")
-_NO_ANSWER = frozenset({Kind.KILLED, Kind.MEMORY, Kind.DISK})
+_NO_ANSWER = frozenset({Kind.KILLED, Kind.MEMORY, Kind.DISK, Kind.MISSING, Kind.CUT_SHORT})
 """Endings that say nothing of what it can."""
 
 _rehearsed: dict[str, bool] = {}
@@ -97,7 +97,10 @@ async def _sees(engine: Found, files: Files, gpu_layers: int | None, context: Co
         async with started(launch, pace, context.log) as run, Client(place, lead=LEAD) as client:
             await loaded(run, client, pace, lambda _: None)
             picture = encoded(await asyncio.to_thread(DRAWING.read_bytes))
-            answer = await client.answer(client.body(picture, PROMPT, 30, 0.0), 2 * WITHIN)
+            try:
+                answer = await client.answer(client.body(picture, PROMPT, 30, 0.0), 2 * WITHIN)
+            except EngineLost:
+                raise Ended(await run.ended) from None
     except (Ended, CaptionUnavailable) as error:
         if isinstance(error, Ended) and error.ending.kind in _NO_ANSWER:
             raise NotStarted(error.ending.sentence, error.ending.kind) from error

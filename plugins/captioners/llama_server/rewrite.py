@@ -11,6 +11,7 @@ A process of its own, run by its path: the gguf package and the weights are gone
 from __future__ import annotations
 
 import json
+import os
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
@@ -43,6 +44,8 @@ class Part:
 def main() -> None:
     settings: dict[str, Any] = json.loads(sys.argv[1])
     reader = GGUFReader(settings["source"])
+    if (count := reader.fields.get("split.count")) and count.contents() > 1:
+        sys.exit("It is one of several parts")  # which the engine finds by their names
     keys: dict[str, Any] = dict(settings["keys"])
     wanted = None
     if settings["type"]:
@@ -63,6 +66,7 @@ def renamed(tokens: list[str], names: Mapping[str, str]) -> list[str]:
 def write(reader: GGUFReader, target: Path, keys: Mapping[str, Any], tensors: list[Part]) -> None:
     """One tensor at a time, so that a large file needs no memory of its size."""
     writer = GGUFWriter(target, reader.fields["general.architecture"].contents())  # which writes that key itself
+    writer.data_alignment = reader.alignment
     for name, field in reader.fields.items():
         if name.startswith("GGUF.") or name == "general.architecture":
             continue
@@ -81,6 +85,8 @@ def write(reader: GGUFReader, target: Path, keys: Mapping[str, Any], tensors: li
     for part in tensors:
         writer.write_tensor_data(np.ascontiguousarray(part.data()))
     writer.close()
+    with target.open("rb") as written:  # a power cut leaves nothing half under a whole one's name
+        os.fsync(written.fileno())
 
 
 def parts(reader: GGUFReader, wanted: GGMLQuantizationType | None, *, two_layers: bool) -> Iterator[Part]:

@@ -134,3 +134,16 @@ def test_every_option_is_described():
 def test_every_presets_view_is_the_one_its_family_wants():
     assert PRESETS["smolvlm2-2.2b"].view.geometry is Geometry.SQUARE
     assert PRESETS["qwen2.5-vl-3b"].view.geometry is Geometry.ASPECT
+
+
+def test_number_type_for_a_copy_that_is_not_made_is_a_fault():
+    with pytest.raises(ValidationError, match=r"mmproj_type is for the copy that copies: false does without"):
+        LlamaServerConfig(copies=False, mmproj_type="bf16")
+    assert not LlamaServerConfig(copies=False).copies
+
+
+def test_extra_args_about_seeing_keep_the_usual_way():
+    square = ModelView(Geometry.SQUARE, 512)
+    assert LlamaServerConfig(preset="smolvlm-500m", extra_args=("--flash-attn", "on")).shows(square)
+    assert not LlamaServerConfig(preset="smolvlm-500m", extra_args=("--image-max-tokens", "128")).shows(square)
+    assert not LlamaServerConfig(hf="owner/Some-SmolVLM").shows(square), "whose files nobody has seen yet"

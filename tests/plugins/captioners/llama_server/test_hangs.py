@@ -42,7 +42,7 @@ async def test_standstill_while_idle(real: RealEngine, running: Running, describ
         await until(lambda: engine.engine.state is State.FAILED)
         assert time.monotonic() - began < NOTICED + ENDED + SLACK
         assert "The engine hangs: it runs, but does not answer" in engine.state
-        assert gone(process)
+        await until(lambda: gone(process), 5)
         await describes(engine)
 
 
@@ -65,7 +65,7 @@ async def test_standstill_while_loading(
         await until(lambda: engine.engine.state is State.FAILED)
         assert time.monotonic() - began < pace.start_timeout + ENDED + SLACK
         assert "The engine had not loaded the model after 6 s (start_timeout)" in engine.state
-        assert gone(process)
+        await until(lambda: gone(process), 5)
         await describes(engine)
 
 
@@ -105,7 +105,7 @@ async def test_stop_takes_an_engine_that_stands_still(real: RealEngine, running:
             process.suspend()
             began = time.monotonic()
         assert time.monotonic() - began < QUICK.grace + SLACK
-        assert gone(process)
+        await until(lambda: gone(process), 5)
 
 
 async def test_stop_takes_a_guard_that_stands_still(real: RealEngine, running: Running, short: Path):
@@ -116,7 +116,7 @@ async def test_stop_takes_a_guard_that_stands_still(real: RealEngine, running: R
             guard_of(process).suspend()
             began = time.monotonic()
         assert time.monotonic() - began < QUICK.grace + 2 + SLACK
-        assert gone(process)
+        await until(lambda: gone(process), 5)  # killed without its guard, whose end could have been waited for
 
 
 async def test_short_standstill_is_lived_through(real: RealEngine, running: Running, describes: Describes, short: Path):

@@ -53,7 +53,7 @@ async def test_killed_while_idle(
         assert time.monotonic() - killed < NOTICED
         await describes(engine)
         assert engine.engine.pid != process.pid
-        assert gone(process)
+        await until(lambda: gone(process), 5)
 
 
 async def test_killed_while_loading(
@@ -74,7 +74,7 @@ async def test_killed_while_loading(
         assert "The engine was killed (SIGKILL): by somebody, or by the system because memory ran out" in engine.state
         await waiting  # one start that failed is no reason to give up
         await describes(engine)
-        assert gone(process)
+        await until(lambda: gone(process), 5)
 
 
 async def test_killed_in_the_middle_of_a_caption(
@@ -100,4 +100,4 @@ async def test_killed_in_the_middle_of_a_caption(
         assert time.monotonic() - killed < NOTICED
         assert caught.value.kind is Failure.ENGINE
         await describes(engine)
-        assert gone(process)
+        await until(lambda: gone(process), 5)

@@ -12,18 +12,20 @@ from typing import Any
 
 import numpy as np
 import pytest
-from gguf import GGUFReader
+from gguf import GGUFReader, GGUFWriter
 from gguf.quants import dequantize
 
-from agent.plugin import CaptionRequest, CaptionUnavailable, Context
+from agent import picture
+from agent.plugin import CaptionRequest, CaptionUnavailable, Context, Detail, Geometry, ModelView
 from plugins.captioners.llama_server import LlamaServer, binary, copies, once
 from plugins.captioners.llama_server.copies import Wish, prepared
-from plugins.captioners.llama_server.gguf import CUTS, read_header, tokens_of_a_tile
+from plugins.captioners.llama_server.gguf import CUTS, Tile, read_header, tile_of
 from tests.fakes.engine.both import RealEngine
 from tests.fakes.engine.real import real_server
-from tests.fakes.engine.stand_in import Behaviour, calls, misbehave, questions, stand_in
+from tests.fakes.engine.stand_in import NEW_FLAGS, OLD_FLAGS, Behaviour, calls, misbehave, questions, stand_in
 from tests.fakes.engine.waiting import until
 from tests.fakes.leftovers import nothing_left
+from tests.fakes.scenes import known_scenes
 from tests.fakes.tiny_model import STRICT_MMPROJ, STRICT_TEXT, TEXT
 from tests.plugins.captioners.llama_server.conftest import QUICK, Describes, Running
 from tiny_model.gguf_copy import copy_with
@@ -122,7 +124,7 @@ async def test_engine_without_the_options_is_not_even_asked(
 
 @pytest.mark.parametrize(
     "said",
-    [{"geometry": "square"}, {"picture_size": TILE}, {"image_tokens": 16}, {"image_tokens": 0}, {"copies": False}],
+    [{"geometry": "aspect"}, {"picture_size": 2 * TILE}, {"image_tokens": 16}, {"image_tokens": 0}, {"copies": False}],
 )
 async def test_whoever_says_how_the_model_is_to_see_is_obeyed(
     running: Running, describes: Describes, strict: dict[str, Any], context: Context, said: dict[str, Any]
@@ -189,13 +191,106 @@ def test_two_layers_of_the_projectors_copy_come_to_its_one_matrix(tmp_path: Path
 
 def test_only_whole_tokens_make_a_tile(tmp_path: Path):
     """SmolVLM2-2.2B's tile of 384 pixels is 27.4 patches wide."""
-    assert tokens_of_a_tile(STRICT_MMPROJ) == 16
+    assert tile_of(STRICT_MMPROJ) == Tile(ModelView(Geometry.SQUARE, TILE), 16)
     odd = tmp_path / "odd.gguf"
     copy_with(STRICT_MMPROJ, odd, {"clip.vision.image_size": 100})
-    assert tokens_of_a_tile(odd) is None
+    assert tile_of(odd) is None
     other = tmp_path / "other.gguf"
     copy_with(STRICT_MMPROJ, other, {"clip.projector_type": "gemma3"})
-    assert tokens_of_a_tile(other) is None
+    assert tile_of(other) is None
+
+
+async def test_high_detail_while_the_engine_loads_is_not_forgotten(
+    real: RealEngine,
+    running: Running,
+    captioner: Callable[..., LlamaServer],
+    request_: Callable[..., CaptionRequest],
+    strict: dict[str, Any],
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+):
+    caplog.set_level(logging.INFO)
+    slow = real.behind('case "$*" in *rewrite.py*) ;; *mmproj-strict-once-*) sleep 2;; esac', tmp_path / "bin")
+    engine = await asyncio.to_thread(captioner, **strict, **slow)
+    (_, image), *_ = known_scenes(1)
+    async with running(engine):
+        await until(lambda: "loading the model" in engine.state)
+        high = await asyncio.to_thread(picture.sent, np.asarray(image), engine.view(Detail.HIGH))
+        with pytest.raises(CaptionUnavailable, match="not ready"):
+            await engine.caption(request_(high.jpeg))
+        await engine.ready(60)
+        assert (await engine.caption(request_(high.jpeg, timeout=60))).text
+    assert len([line for line in caplog.messages if line.startswith("a camera wants detail: high")]) == 1
+    [first, second] = [line for line in caplog.messages if line.startswith("engine ready")]
+    assert "encoded once" in first
+    assert "encoded once" not in second
+
+
+@pytest.mark.parametrize("what", ["text", "mmproj"])
+async def test_copy_that_is_damaged_is_done_without_and_goes(
+    running: Running,
+    captioner: Callable[..., LlamaServer],
+    describes: Describes,
+    strict: dict[str, Any],
+    context: Context,
+    what: str,
+    caplog: pytest.LogCaptureFixture,
+):
+    caplog.set_level(logging.INFO)
+    async with running(**strict) as engine:
+        await engine.ready(60)
+
+    def damage() -> None:
+        [copy] = (context.data_dir / copies.FOLDER).glob("tinyvlm-strict-text*" if what == "text" else "mmproj-strict*")
+        copy.write_bytes(bytes(copy.stat().st_size))
+
+    await asyncio.to_thread(damage)
+    async with running(await asyncio.to_thread(captioner, **strict)) as engine:
+        await describes(engine, scenes=2)
+    assert sum("as they are, without the copies" in line for line in caplog.messages) == 1
+    assert not list((context.data_dir / copies.FOLDER).glob("*strict*"))
+
+
+def test_copy_keeps_the_alignment_and_none_is_made_of_a_part(tmp_path: Path, caplog: pytest.LogCaptureFixture):
+    part = tmp_path / "model-00001-of-00002.gguf"
+    aligned = tmp_path / "aligned.gguf"
+    reader = GGUFReader(TEXT)
+    for path, key, value in ((part, "split.count", 2), (aligned, "general.alignment", 4096)):
+        writer = GGUFWriter(path, "llama")
+        if key == "general.alignment":
+            writer.add_custom_alignment(value)
+        else:
+            writer.add_uint16(key, value)
+        tokens = reader.fields["tokenizer.ggml.tokens"].contents()
+        writer.add_array("tokenizer.ggml.tokens", tokens)
+        for tensor in reader.tensors:
+            writer.add_tensor(tensor.name, tensor.data, raw_dtype=tensor.tensor_type)
+        writer.write_header_to_file()
+        writer.write_kv_data_to_file()
+        writer.write_tensors_to_file()
+        writer.close()
+    copy = asyncio.run(prepared(aligned, once.TEXT, tmp_path / "copies", LOG))
+    again = {tensor.name: tensor.data for tensor in GGUFReader(copy).tensors}
+    assert all((tensor.data == again[tensor.name]).all() for tensor in reader.tensors)
+    assert asyncio.run(prepared(part, once.TEXT, tmp_path / "copies", LOG)) == part
+    assert "one of several parts" in caplog.text
+
+
+async def test_rehearsal_that_was_killed_proves_nothing(
+    short: Path, context: Context, caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.INFO)
+    behaviour = Behaviour(flags=OLD_FLAGS + NEW_FLAGS + ("--image-min-tokens",), dies_of_captions=-9)
+    server = stand_in(short, behaviour)
+    engine = await binary.find(server, LOG, short / "lib")
+    async with nothing_left(short):
+        assert await once.rehearsed(engine, None, context) is False
+    assert not once._rehearsed
+    assert not [line for line in caplog.messages if "can't encode" in line]
+    stand_in(short, dataclasses.replace(behaviour, dies_of_captions=None))
+    assert await once.rehearsed(engine, None, context) is False
+    assert list(once._rehearsed.values()) == [False]
+    assert sum("can't encode a picture once" in line for line in caplog.messages) == 1
 
 
 async def test_renewal_waits_for_what_is_under_way_and_new_captions_wait_for_it(

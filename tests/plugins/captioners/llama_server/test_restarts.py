@@ -60,10 +60,11 @@ async def test_restarts_leave_nothing_behind(
                 now = Leftovers.of(short)
                 tell(f"{real.name}: {number + 1} of {COUNT} restarts, {seconds:.2f} s each; {megabytes():.0f} MB,")
                 tell(f" {now.files} open files, {now.threads} threads, {len(now.processes)} processes\n")
+        # A check of the engine's health may just have a connection of its own, which is closed a moment later.
+        await until(lambda: Leftovers.of(short).files <= before.files, 10)
         after = Leftovers.of(short)
         assert (len(after.processes), len(after.sockets)) == (2, 1)
         assert after.zombies <= before.zombies
-        assert after.files <= before.files
         assert after.threads <= before.threads
         assert megabytes() - memory < MEGABYTES
 
