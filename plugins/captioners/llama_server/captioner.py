@@ -172,7 +172,7 @@ class LlamaServer(Captioner[LlamaServerConfig]):
         if self._copied and self.engine.doubts_files:
             self._copies = False
             self.log.info("trying the files of %s as they are, without the copies made of them", self.model)
-            await asyncio.to_thread(copies.remove, files, self.context.data_dir)
+            await asyncio.to_thread(copies.remove, (files.model, files.mmproj), self.context.data_dir)
         if not self._copies:
             return Fitted(self.config, files)
         return await fitted(self.config, engine, files, self.context, tiles=self._tiles)

@@ -30,7 +30,6 @@ from pathlib import Path
 
 from plugins.captioners.llama_server.binary import Found
 from plugins.captioners.llama_server.gguf import CUTS, PROJECTOR, cuts_every_picture
-from plugins.captioners.llama_server.presets import Files
 
 FOLDER = "copies"
 """In the data_dir."""
@@ -131,9 +130,9 @@ def copies_of(source: Path, folder: Path, kind: str = "*") -> Iterable[Path]:
     return folder.glob(f"{glob.escape(source.stem)}-{kind}-{_place(source)}-*.gguf")
 
 
-def remove(files: Files, data_dir: Path) -> None:
-    """Every copy that was made of a model's files. Blocks."""
-    for source in (files.model, files.mmproj):
+def remove(sources: Iterable[Path], data_dir: Path) -> None:
+    """Every copy that was made of these files. Blocks."""
+    for source in sources:
         for path in copies_of(source, data_dir / FOLDER):
             path.unlink(missing_ok=True)
 

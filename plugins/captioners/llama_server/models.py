@@ -155,8 +155,7 @@ class LlamaModels(Models):
             if any(hub.Plan.read(other) for other in folder.glob("*.json")):
                 self._remove_files(plan, folder)
             else:
-                for entry in plan.files:
-                    self._remove_copies(folder / entry.name)
+                copies.remove((folder / entry.name for entry in plan.files), self._data_dir)
                 shutil.rmtree(folder)
             return before - sum(map(_size_of, places))
 
@@ -167,12 +166,7 @@ class LlamaModels(Models):
             if entry.name not in needed:
                 for path in (folder / entry.name, entry.partial(folder)):
                     path.unlink(missing_ok=True)
-                self._remove_copies(folder / entry.name)
-
-    def _remove_copies(self, file: Path) -> None:
-        """What was made of it for this machine."""
-        for path in copies.copies_of(file, self._data_dir / copies.FOLDER):
-            path.unlink(missing_ok=True)
+                copies.remove([folder / entry.name], self._data_dir)
 
     @contextmanager
     def _locked(self, origin: Hosted) -> Iterator[None]:
