@@ -31,7 +31,7 @@ from agent.running.staff import Staff, end
 from agent.runtime import control_socket, remove_runtime_folder, runtime_folder
 from agent.schedule import Schedule, Timing
 from agent.status import Counters
-from agent.values import CameraState, Observation
+from agent.values import CameraState, Detail, Observation
 
 ASKED_WITHIN = 300.0
 SAID_IN_STATUS = 200
@@ -115,7 +115,8 @@ class App:
             self._observer = Observer(journal, self._clock, self._counters, told=self._told)
             async with asyncio.TaskGroup() as group:
                 self._staff = staff = Staff(group, self._clock, self._counters, config.data_dir, runtime)
-                self._engines = Engines(staff, self._captioning)
+                self._config = config
+                self._engines = Engines(staff, self._captioning, self._details)
                 self._cameras = Cameras(staff, self._house, self._queue, journal, self._observer)
                 self._outputs = Outputs(staff, self._house, journal)
                 self._retention = Retention(journal, config.keep, self._clock, self._counters)
@@ -156,6 +157,9 @@ class App:
         running = self._house.cameras
         asked = [running[id_].captioner if id_ in running else new.captioner for id_, new in config.cameras.items()]
         return {name: config.captioners[name] for names in asked for name in names}
+
+    def _details(self, captioner: str) -> set[Detail]:
+        return {camera.detail for camera in self._config.cameras.values() if captioner in camera.captioner}
 
     def _captioning(self, name: str, captioner: Captioner[Any]) -> Captioning:
         return Captioning(name, captioner, self._queue, self._observer, self._clock, self._counters, self._pool)

@@ -70,6 +70,8 @@ async def examine(path: Path | None, *, engine_log: bool = False) -> list[Findin
     status = await _status(config)
     if status is None:
         findings.append(Finding("service", True, "not running; everything is tried from here"))
+        if engine_log:
+            findings.append(Finding("engine log", True, "there is none: only a running service has an engine"))
         findings += await _tried(config)
     else:
         findings += _told_by_service(status, engine_log=engine_log)

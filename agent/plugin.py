@@ -12,7 +12,7 @@ from __future__ import annotations
 
 import logging
 from abc import ABC, abstractmethod
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Annotated, Any, ClassVar, Generic, Protocol, TypeVar, get_args, get_origin
@@ -295,6 +295,9 @@ class Captioner(Plugin[C]):
     @abstractmethod
     def view(self, detail: Detail = Detail.MEDIUM) -> ModelView:
         """The picture the model wants at this level of detail."""
+
+    def expects(self, details: Collection[Detail]) -> None:
+        """Told before ``run``: the levels of detail that cameras want of it. Others may follow."""
 
     @property
     def model(self) -> str:

@@ -14,6 +14,10 @@ from agent.config.sentences import hides
 from agent.config.variables import Piece, Place
 from agent.plugin import SecretUrl
 
+LONG_PATH = 10
+"""A URL's path that is as long is a key wherever it stands. A shorter one may be a word, such as door, and is one only
+behind its slash."""
+
 
 def secrets_of(
     options: Iterable[BaseModel], pieces: Mapping[Path_, Iterable[Piece]], secret_paths: Iterable[Path_]
@@ -65,4 +69,6 @@ def url_secrets(url: str, *, path_is_secret: bool = False) -> Iterator[str]:
             yield from (value, unquote(value))
     path = host_and_path.partition("/")[2]
     if path_is_secret and path:
-        yield path
+        yield f"/{path}"
+        if len(path) >= LONG_PATH:
+            yield path

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -12,7 +12,7 @@ from typing import Any
 from agent.captioning import Captioning
 from agent.config import CaptionerSettings
 from agent.errors import Misconfigured
-from agent.plugin import Captioner
+from agent.plugin import Captioner, Detail
 from agent.running.staff import Staff, end
 
 log = logging.getLogger("camscribe.captions")
@@ -35,9 +35,16 @@ class _Running:
 class Engines:
     """``apply`` makes what runs equal to what is wanted. Frames wait in the line for as long as it takes."""
 
-    def __init__(self, staff: Staff, captioning: Callable[[str, Captioner[Any]], Captioning]) -> None:
+    def __init__(
+        self,
+        staff: Staff,
+        captioning: Callable[[str, Captioner[Any]], Captioning],
+        details: Callable[[str], Collection[Detail]],
+    ) -> None:
+        """``details``: those that cameras want of the captioner of that name."""
         self._staff = staff
         self._captioning = captioning
+        self._details = details
         self._running: dict[str, _Running] = {}
         self.in_service = False
         """From then on a captioner that can't work as configured is no reason to end: the others go on."""
@@ -77,6 +84,7 @@ class Engines:
 
     async def _keep(self, name: str, captioner: Captioner[Any]) -> None:
         try:
+            captioner.expects(self._details(name))
             await captioner.run()
             await asyncio.Event().wait()  # one without an engine
         except Misconfigured as error:

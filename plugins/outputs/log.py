@@ -64,7 +64,7 @@ def text_line(observation: Observation, stamp: str) -> str:
         return f"{at} {observation.camera}: no caption: {observation.error.kind}: {observation.error.message}"
     total = observation.latency_ms.total
     took = f"{total} ms" if total < 10_000 else f"{total / 1000:.1f} s"
-    answers = "".join(f" {id_}: {_said(answer.value)}" for id_, answer in observation.answers.items())
+    answers = "".join(f" | {id_}: {_said(answer.value)}" for id_, answer in observation.answers.items())
     return f"{at} {observation.camera}: {observation.caption} ({took}){answers}"
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import dataclasses
 import logging
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from agent.plugin import (
@@ -63,6 +63,10 @@ class LlamaServer(Captioner[LlamaServerConfig]):
         self._tiles |= view.size > self.config.choice.view.size
         return view
 
+    def expects(self, details: Collection[Detail]) -> None:
+        for detail in details:
+            self.view(detail)
+
     @property
     def model(self) -> str:
         return self.config.choice.name
@@ -107,7 +111,10 @@ class LlamaServer(Captioner[LlamaServerConfig]):
         async with self._slots.lent(request.picture, request.timeout) as slot:
             for _ in range(2):
                 if self._outgrown and self.engine.renew():
-                    self.log.info("a camera wants detail: high: the engine starts again, to encode tiles and overview")
+                    self.log.info(
+                        "a camera wants detail: high: the engine starts again, and encodes tiles and overview of every "
+                        "picture from now on, which takes longer; a captioner of that camera's own spares the others"
+                    )
                 async with self.engine.asking(request.timeout) as client:
                     if not self._outgrown:  # it may have been starting when that camera came
                         return await self._caption(client, slot, request)

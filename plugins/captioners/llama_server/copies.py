@@ -103,11 +103,12 @@ async def prepared(source: Path, wanted: Wish, folder: Path, log: logging.Logger
             began = time.monotonic()
             await asyncio.to_thread(_room, source, wanted, folder)
             await _write(source, wanted, target)
-            took = time.monotonic() - began
+            took, size = time.monotonic() - began, (await asyncio.to_thread(target.stat)).st_size
             log.log(
                 logging.INFO if loud else logging.DEBUG,
-                "made a copy of %s for this machine in %.1f s: %s",
+                "made a copy of %s (%.0f MB) for this machine in %.1f s: %s",
                 source.name,
+                size / 1e6,
                 took,
                 target,
             )

@@ -114,7 +114,7 @@ PRESETS = {
             Facts(
                 "Small and quick: the one to begin with, on any machine.",
                 download=545_590_272,
-                memory=800 * MB,
+                memory=900 * MB,
                 languages="English",
                 license=_APACHE,
             ),
@@ -154,7 +154,7 @@ PRESETS = {
             Facts(
                 "As big and as quick as smolvlm-500m, and trained on videos as well.",
                 download=545_593_888,
-                memory=800 * MB,
+                memory=900 * MB,
                 languages="English",
                 license=_APACHE,
             ),

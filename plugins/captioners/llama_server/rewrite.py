@@ -43,7 +43,10 @@ class Part:
 
 def main() -> None:
     settings: dict[str, Any] = json.loads(sys.argv[1])
-    reader = GGUFReader(settings["source"])
+    try:
+        reader = GGUFReader(settings["source"])
+    except (ValueError, LookupError) as error:
+        sys.exit(f"It can't be read, and may be cut short or damaged ({error})")
     if (count := reader.fields.get("split.count")) and count.contents() > 1:
         sys.exit("It is one of several parts")  # which the engine finds by their names
     keys: dict[str, Any] = dict(settings["keys"])

@@ -133,6 +133,24 @@ async def test_one_tile_is_encoded_once_until_a_camera_wants_high_detail(
     assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
+async def test_high_detail_that_is_expected_needs_no_second_start(
+    running: Running,
+    captioner: Callable[..., LlamaServer],
+    request_: Ask,
+    strict: dict[str, Any],
+    caplog: pytest.LogCaptureFixture,
+):
+    caplog.set_level(logging.INFO)
+    engine = await asyncio.to_thread(captioner, **strict)
+    engine.expects({Detail.MEDIUM, Detail.HIGH})
+    async with running(engine):
+        await engine.ready(60)
+        high = await asyncio.to_thread(picture.sent, np.asarray(known_scenes(1)[0][1]), engine.view(Detail.HIGH))
+        assert (await engine.caption(request_(high.jpeg, timeout=30))).text
+    [ready] = [line for line in caplog.messages if line.startswith("engine ready")]
+    assert "encoded once" not in ready
+
+
 async def test_picture_is_computed_once_for_all_that_is_asked_about_it(
     real: RealEngine, running: Running, request_: Ask
 ):
