@@ -210,7 +210,7 @@ async def test_high_detail_while_the_engine_loads_is_not_forgotten(
     caplog: pytest.LogCaptureFixture,
 ):
     caplog.set_level(logging.INFO)
-    slow = real.behind('case "$*" in *rewrite.py*) ;; *mmproj-strict-once-*) sleep 2;; esac', tmp_path / "bin")
+    slow = real.behind('case "$*" in *rewrite.py*) ;; *mmproj-strict-once-*) sleep 4;; esac', tmp_path / "bin")
     engine = await asyncio.to_thread(captioner, **strict, **slow)
     (_, image), *_ = known_scenes(1)
     async with running(engine):
