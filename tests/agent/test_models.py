@@ -87,7 +87,7 @@ async def test_list_works_without_a_config_and_without_a_network(home: Home):
     assert all(entry["plugin"] for entry in entries.values())
     status, out, err = await home.model("list", config=False)
     assert (status, err) == (0, "")
-    assert re.search(r"^smolvlm-500m +546 MB +800 MB +no +Small and quick", out, re.MULTILINE)
+    assert re.search(r"^smolvlm-500m +546 MB +900 MB +no +Small and quick", out, re.MULTILINE)
     assert re.search(r"^tiny +- +100 MB +built in ", out, re.MULTILINE)
     assert f"{home.folder}/share/camscribe/models (without a config)" in out
 

@@ -88,6 +88,11 @@ class Hub(BaseHTTPRequestHandler):
     def log_message(self, *_: object) -> None:
         pass
 
+    def end_headers(self) -> None:
+        """Each connection is for one request, and says so: else a client may ask again just as it closes."""
+        self.send_header("Connection", "close")
+        super().end_headers()
+
     def do_HEAD(self) -> None:
         self.answer()
 
