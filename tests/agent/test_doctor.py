@@ -106,3 +106,10 @@ def test_camera_with_a_problem_says_since_when():
     assert says["camera door"] == (False, "It can't be reached. (gone since 22 Nov 03:12)")
     assert says["camera yard"] == (True, "live")
     assert says["camera desk"] == (False, "It can't be reached.")
+
+
+def test_engines_log_without_a_service_is_said_to_be_none(tree: Tree):
+    findings = asyncio.run(examine(_config(tree.root, "demo"), engine_log=True))
+    assert [finding.text for finding in findings if finding.part == "engine log"] == [
+        "there is none: only a running service has an engine"
+    ]

@@ -6,6 +6,7 @@ import asyncio
 import dataclasses
 import logging
 from collections.abc import Collection, Sequence
+from contextlib import suppress
 from pathlib import Path
 
 from agent.plugin import (
@@ -176,10 +177,11 @@ class LlamaServer(Captioner[LlamaServerConfig]):
 
     async def _fit(self, engine: binary.Found, files: Files) -> Fitted:
         """Without the copies for good where they may be why it does not start."""
-        if self._copied and self.engine.doubts_files:
+        if self._copies and self._copied and self.engine.doubts_files:
             self._copies = False
             self.log.info("trying the files of %s as they are, without the copies made of them", self.model)
-            await asyncio.to_thread(copies.remove, (files.model, files.mmproj), self.context.data_dir)
+            with suppress(OSError):  # on a disk that is only read they stay, unused
+                await asyncio.to_thread(copies.remove, (files.model, files.mmproj), self.context.data_dir)
         if not self._copies:
             return Fitted(self.config, files)
         return await fitted(self.config, engine, files, self.context, tiles=self._tiles)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import dataclasses
+import errno
 import logging
 import shutil
 from collections.abc import Callable
@@ -224,6 +225,30 @@ async def test_high_detail_while_the_engine_loads_is_not_forgotten(
     [first, second] = [line for line in caplog.messages if line.startswith("engine ready")]
     assert "encoded once" in first
     assert "encoded once" not in second
+
+
+async def test_damaged_copy_on_a_disk_that_is_only_read_is_done_without(
+    running: Running,
+    captioner: Callable[..., LlamaServer],
+    describes: Describes,
+    strict: dict[str, Any],
+    context: Context,
+    monkeypatch: pytest.MonkeyPatch,
+):
+    async with running(**strict) as engine:
+        await engine.ready(60)
+
+    def damage() -> None:
+        [copy] = (context.data_dir / copies.FOLDER).glob("mmproj-strict*")
+        copy.write_bytes(bytes(copy.stat().st_size))
+
+    def refuse(*_: object) -> None:
+        raise OSError(errno.EROFS, "Read-only file system")
+
+    await asyncio.to_thread(damage)
+    monkeypatch.setattr(copies, "remove", refuse)
+    async with running(await asyncio.to_thread(captioner, **strict)) as engine:
+        await describes(engine)
 
 
 @pytest.mark.parametrize("what", ["text", "mmproj"])
