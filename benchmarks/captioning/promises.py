@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from statistics import median
+from collections.abc import Sequence
+from statistics import median, stdev
 
 from benchmarks.captioning.results import BIG, Results
 from benchmarks.ingest.promises import Verdict
@@ -27,10 +28,11 @@ def verdicts(results: Results) -> list[Verdict]:
         if ratio is not None:
             what = f"times as fast as the plan's command line, {_files(name)}"
             told.append(Verdict(what, ratio, limit, "x", at_least=True, disturbed=why))
-    overheads = [share for rival in results.rivals.values() for share in rival.overheads]
+    overheads = [100 * share for rival in results.rivals.values() for share in rival.overheads]
     if overheads:
         what = "camscribe's own share over the bare engine, SmolVLM-500M's size"
-        told.append(Verdict(what, 100 * median(overheads), OVERHEAD_PERCENT, " %", disturbed=why))
+        unsure = why or _too_few(overheads, OVERHEAD_PERCENT)
+        told.append(Verdict(what, median(overheads), OVERHEAD_PERCENT, " %", disturbed=unsure))
     if results.tiny_overhead_ms is not None:
         what = (
             f"camscribe's own time over the bare engine, the same {results.tiny_looks} requests of the tiny model, p50"
@@ -45,6 +47,17 @@ def verdicts(results: Results) -> list[Verdict]:
         for one in results.accuracy
     ]
     return told
+
+
+def _too_few(overheads: Sequence[float], limit: float) -> str | None:
+    """The frames differ more among themselves than the limit is missed by: a median beyond it proves nothing.
+
+    A median's standard error is 1.25 times a mean's (of normal noise); beyond two of them counts as proven.
+    """
+    if len(overheads) < 2:
+        return "one frame proves nothing"
+    unsure = 2 * 1.25 * stdev(overheads) / len(overheads) ** 0.5
+    return f"known to {unsure:.1f} only, by {len(overheads)} frames" if median(overheads) - unsure <= limit else None
 
 
 def remarks(results: Results) -> list[str]:

@@ -86,6 +86,22 @@ def test_overhead_is_judged_on_both_models(results):
     assert kept(replace(results, tiny_overhead_ms=14.9), "of the tiny model") is True
 
 
+@pytest.mark.parametrize(
+    ("shares", "verdict"),
+    [
+        ((0.09, -0.07, 0.10), None),
+        ((0.09, 0.08, 0.10), False),
+        ((0.02, -0.07, 0.10), True),
+        ((0.09,), None),
+    ],
+)
+def test_an_overhead_that_frames_do_not_agree_about_is_not_judged(results, shares, verdict):
+    times = results.rivals["fast"]
+    times.ms = {number: 2000 * (1 + share) for number, share in enumerate(shares)}
+    times.bare_ms = dict.fromkeys(times.ms, 2000.0)
+    assert kept(quiet(results), "own share") is verdict
+
+
 def test_questions_and_eyes_are_judged(results):
     cheap = replace(results, questions={BIG: results.questions[TINY]})
     assert kept(cheap, "five questions over one, SmolVLM") is True
