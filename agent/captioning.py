@@ -18,10 +18,11 @@ from agent.observing import Observer, Timing
 from agent.plugin import Captioner
 from agent.prints import Prints
 from agent.prompt import in_language
+from agent.questions import Question, TextQuestion
 from agent.queue import FrameQueue, Waiting
 from agent.status import Counters, Outage
 from agent.supervise import being_cancelled
-from agent.values import Caption, CaptionRequest, Frame, ModelView, Pixels, Question
+from agent.values import Caption, CaptionRequest, Frame, ModelView, Pixels
 
 GRACE = 1.0
 """Seconds a captioner may overrun its timeout before it is cancelled."""
@@ -171,7 +172,7 @@ class Captioning:
 
     async def _ask(self, waiting: Waiting, sent: picture.Picture) -> Caption:
         settings, look = waiting.camera.settings, waiting.look
-        questions = _questions(settings) if look.questions else ()
+        questions = _questions(settings) if look.questions else {}
         request = CaptionRequest(settings.id, sent.jpeg, look.prompt, settings.max_tokens, settings.timeout, questions)
         try:
             async with asyncio.timeout(settings.timeout + GRACE):
@@ -205,8 +206,15 @@ class Captioning:
         return asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
 
 
-def _questions(settings: CameraSettings) -> tuple[Question, ...]:
-    return tuple(Question(id_, in_language(text, settings.language)) for id_, text in settings.questions.items())
+def _questions(settings: CameraSettings) -> dict[str, Question]:
+    """As they are asked: what has a fixed form is answered in it, whatever the camera's language."""
+    return {name: _worded(question, settings.language) for name, question in settings.questions.items()}
+
+
+def _worded(question: Question, language: str | None) -> Question:
+    if not isinstance(question, TextQuestion):
+        return question
+    return question.model_copy(update={"ask": in_language(question.ask, language)})
 
 
 def _model_sees(camera: Camera, frame: Frame, view: ModelView) -> tuple[Pixels, picture.Picture]:

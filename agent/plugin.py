@@ -30,6 +30,7 @@ from agent.errors import (
     ObservationRefused,
     OutputUnavailable,
 )
+from agent.questions import BooleanQuestion, ChoiceQuestion, NumberQuestion, Question, TextQuestion
 from agent.units import Duration, Size
 from agent.values import (
     Answer,
@@ -44,11 +45,11 @@ from agent.values import (
     Moment,
     Observation,
     Pixels,
-    Question,
 )
 
 __all__ = [
     "Answer",
+    "BooleanQuestion",
     "CameraInfo",
     "CameraState",
     "CamscribeError",
@@ -56,6 +57,7 @@ __all__ = [
     "CaptionRequest",
     "CaptionUnavailable",
     "Captioner",
+    "ChoiceQuestion",
     "CommandRefused",
     "ConfigPath",
     "Context",
@@ -73,6 +75,7 @@ __all__ = [
     "ModelView",
     "Models",
     "Moment",
+    "NumberQuestion",
     "Observation",
     "ObservationRefused",
     "Output",
@@ -86,6 +89,7 @@ __all__ = [
     "SecretUrl",
     "Size",
     "Source",
+    "TextQuestion",
     "Wire",
 ]
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from pydantic import BaseModel, ConfigDict, PlainSerializer
 
 from agent.errors import Failure
+from agent.questions import Question
 
 Pixels = NDArray[np.uint8]
 """Shape (height, width, 3), RGB, 0-255, in true display aspect (square pixels)."""
@@ -79,15 +80,6 @@ class Detail(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Question:
-    """Something more to be asked about the same picture, after its caption."""
-
-    id: str
-    text: str
-    max_tokens: int = 20
-
-
-@dataclass(frozen=True, slots=True)
 class CaptionRequest:
     """What a captioner is asked about one picture. ``picture`` is a JPEG in the captioner's own ModelView."""
 
@@ -97,7 +89,8 @@ class CaptionRequest:
     max_tokens: int
     timeout: float
     """Seconds the captioner may take before it raises CaptionUnavailable(ENGINE_TIMEOUT)."""
-    questions: tuple[Question, ...] = ()
+    questions: Mapping[str, Question] = field(default_factory=dict)
+    """More to be asked about the same picture, after its caption, by the name of each answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -137,10 +130,14 @@ class LookError(_Record):
 
 
 class Answer(_Record):
-    """A typed answer to one of the camera's questions. ``confidence`` in 0..1, or None where the model gives none."""
+    """A typed answer to one of the camera's questions. A ``value`` of None: the model gave none that may be given."""
 
     value: bool | int | float | str | None
     confidence: float | None = None
+    """How likely the value is, in 0..1, by the model's own probabilities; None where the engine tells none."""
+    steady: bool | None = None
+    """Of a yes/no question: what stands by its thresholds and the looks before, so that one shaky answer turns
+    nothing on or off. None until a look was sure enough. Filled in by the agent."""
 
 
 class Latency(_Record):
@@ -190,6 +187,8 @@ class Observation(_Record):
     captioner: str | None = None
     model: str | None = None
     prompt: str | None = None
+    ad_hoc: bool = False
+    """Somebody asked something else than the camera's own prompt and questions: no news of how the camera sees it."""
     tokens: int | None = None
     latency_ms: Latency
     picture: PictureFacts | None = None

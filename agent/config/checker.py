@@ -11,9 +11,19 @@ from typing import Any, TypeVar
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from agent.config.faults import Path_, Problem
+from agent.config.faults import Path_, Problem, listed
 from agent.config.sentences import Found, either, hides, sentence, unknown_key
-from agent.config.shapes import field_at, is_secret, keys_of, models_at, takes_only_numbers, takes_text, wanted_at
+from agent.config.shapes import (
+    field_at,
+    fitting,
+    fixed,
+    is_secret,
+    keys_of,
+    models_at,
+    takes_only_numbers,
+    takes_text,
+    wanted_at,
+)
 
 M = TypeVar("M", bound=BaseModel)
 
@@ -138,14 +148,23 @@ class Checker:
         also: Iterable[str],
     ) -> str:
         error = group[0]
+        if misnamed := next((error for error in group if error["loc"][-1:] == ("[key]",)), None):
+            return sentence(misnamed, Found(rel[-1]))
         if error["type"] == "extra_forbidden":
-            known = [key for owner in models_at(model, rel[:-1]) for key in keys_of(owner)]
-            return unknown_key(str(rel[-1]), {*known, *(also if len(rel) == 1 else ())})
+            return self._unknown(model, raw, rel, also if len(rel) == 1 else ())
         if error["type"] == "missing":
             declared = field_at(model, rel)
             return sentence(error, Found(None), declared.description if declared else None)
         found = self.found(at(raw, rel), (*path, *rel), secret=is_secret(wanted_at(model, rel)))
         return either(group, found)
+
+    def _unknown(self, model: type[M], raw: dict[str, Any], rel: Path_, also: Iterable[str]) -> str:
+        owners, name = models_at(model, rel[:-1]), str(rel[-1])
+        meant = fitting(owners, at(raw, rel[:-1]))
+        if elsewhere := [one for owner in owners if name in keys_of(owner) for one in fixed(owner).items()]:
+            told = listed(f"'{key}: {word}'" for key, word in elsewhere)
+            return f"this key goes with {told}"
+        return unknown_key(name, {*also, *(key for owner in meant for key in keys_of(owner))})
 
 
 def real_path(error: ErrorDetails, raw: Any) -> Path_:

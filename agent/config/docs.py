@@ -16,7 +16,8 @@ from pydantic_core import PydanticUndefined, to_jsonable_python
 
 from agent.config.environment import OTHER_VARIABLES
 from agent.config.grammar import CameraOptions, CaptionerOptions, Document, KeepSettings, OutputOptions, WebSettings
-from agent.config.shapes import alternatives, is_secret, keys_of
+from agent.config.shapes import alternatives, fixed, is_secret, keys_of
+from agent.questions import Question
 from agent.registry import Registry
 from agent.units import Duration, Size, duration_text, size_text
 
@@ -38,6 +39,12 @@ The file is looked for at `--config`, `$CAMSCRIBE_CONFIG`, `./config.yaml`, your
 - A camera's, captioner's or output's **name** has lower case letters, digits and single underscores.
 - YAML tags, merge keys (`<<`), several documents and files above 1 MiB are not taken.
 
+"""
+
+_QUESTIONS = """## `questions:` each of them
+
+A text alone is a question that is answered in a few words. Any other is a mapping with `type:` and these keys.
+docs/questions.md has examples of each, and says what an answer's confidence is.
 """
 
 _ENVIRONMENT = """## The environment over the file
@@ -63,6 +70,10 @@ def _lines(registry: Registry) -> Iterator[str]:
     yield _HEAD
     yield from _section("## The top level", Document)
     yield from _section("## `cameras:` each of them", CameraOptions)
+    yield _QUESTIONS
+    for question in get_args(Question):
+        yield f"### `type: {fixed(question)['type']}`\n\n{_doc(question)}"
+        yield from _table(question, leave_out=fixed(question))
     yield from _plugins("source", registry, "`source:`", "The long form is a mapping with `use:` and these keys.")
     yield from _section("## `model:` and `captioners:` each of them", CaptionerOptions)
     yield from _plugins("captioner", registry, "`use:`", "")

@@ -29,6 +29,7 @@ from pydantic_core import CoreSchema, core_schema
 from agent.config.cron import trigger_fields
 from agent.config.faults import closest
 from agent.plugin import ConfigPath, PluginConfig
+from agent.questions import BooleanQuestion, ChoiceQuestion, NumberQuestion, Question, TextQuestion
 from agent.registry import Registry
 from agent.units import Duration, Size, refusal
 from agent.values import Detail
@@ -145,21 +146,49 @@ def _side(a: Point, b: Point, point: Point) -> float:
     return (b[0] - a[0]) * (point[1] - a[1]) - (b[1] - a[1]) * (point[0] - a[0])
 
 
-def _named_questions(value: Any) -> Any:
-    """The names are keys of ``answers`` in the observation, and as such part of templates and topics."""
-    for name in value if isinstance(value, Mapping) else ():
-        if fault := name_fault(str(name), "question"):
-            raise ValueError(f"'{name}': {fault}")
-    return value
+RESERVED_QUESTIONS = ("caption", "error")
+"""Events of camscribe itself; an answer makes one of its question's name."""
 
 
-def _question(text: Any) -> Any:
-    if isinstance(text, Mapping):
-        raise refusal("the question's text")
-    return text
+def _question_name(name: str) -> str:
+    """It is a key of ``answers`` in the observation, and as such part of templates and topics."""
+    if name in RESERVED_QUESTIONS:
+        raise ValueError(f"'{name}' is an event of camscribe itself: give the question another name")
+    if fault := name_fault(name, "question"):
+        raise ValueError(f"'{name}': {fault}")
+    return name
 
 
-_QuestionText = Annotated[str, BeforeValidator(_question), Field(min_length=1, max_length=1000)]
+class _Typed(BaseModel):
+    type: Literal["boolean", "number", "choice", "text"]
+
+
+_QUESTIONS: Mapping[str, builtins.type[Question]] = {
+    "boolean": BooleanQuestion,
+    "number": NumberQuestion,
+    "choice": ChoiceQuestion,
+    "text": TextQuestion,
+}
+
+
+def _question(value: Any) -> Any:
+    """A union's own errors would be one a type; so only the type that is meant is looked at."""
+    if isinstance(value, str):
+        return TextQuestion(ask=value)
+    if isinstance(value, Mapping):
+        if value.get("type") is None:
+            raise ValueError(
+                "a question that is a mapping needs 'type:', which is boolean, number, choice or text; one that is "
+                "answered in a few words may be its text alone"
+            )
+        return _QUESTIONS[_Typed.model_validate(value).type].model_validate(value)
+    if isinstance(value, Question):
+        return value
+    raise refusal("the question's text, or a mapping with 'type:' and 'ask:',")
+
+
+_ShortQuestion = Annotated[str, Field(min_length=1, max_length=1000)]
+_AnyQuestion = Annotated[Question, BeforeValidator(_question, json_schema_input_type=_ShortQuestion | Question)]
 MOST_QUESTIONS = 20
 
 
@@ -192,12 +221,13 @@ class CameraOptions(_Keys):
     what each means for a model stands in docs/models.md."""
     max_tokens: int = Field(default=60, ge=1, le=4096)
     """How long a caption may get; a token is about three quarters of a word."""
-    questions: Annotated[Mapping[str, _QuestionText], BeforeValidator(_named_questions)] = Field(
-        default={}, max_length=MOST_QUESTIONS, title="a mapping of names to texts"
+    questions: Mapping[Annotated[str, AfterValidator(_question_name)], _AnyQuestion] = Field(
+        default={}, max_length=MOST_QUESTIONS, title="a mapping of names to questions"
     )
-    """More to be asked about the same picture, after its caption: a name for each answer, and the question's text, as
-    in ``{parcel: Is there a parcel on the step?}``. The picture is not read anew, so each costs a fraction of a
-    caption. Who asks something else (``camscribe look --prompt``) asks that alone."""
+    """More to be asked about the same picture, after its caption: a name for each answer, and the question, as a text
+    (``{parcel: What lies on the step?}``) or with the answer's type (``{door: {type: boolean, ask: Is the door
+    open?}}``); see below. The picture is not read anew, so each costs a fraction of a caption. Who asks something else
+    (``camscribe look --prompt``) asks that alone."""
     rotate: Annotated[Literal[0, 90, 180, 270], BeforeValidator(_whole_number)] = 0
     """Degrees clockwise, for a camera that hangs on its side."""
     flip: Literal["horizontal", "vertical"] | None = None

@@ -62,6 +62,21 @@ def models_at(model: type[BaseModel], path: Path_) -> list[type[BaseModel]]:
     return [one for one in wanted_at(model, path) if _is_model(one)]
 
 
+def fixed(model: type[BaseModel]) -> dict[str, str]:
+    """The keys that have but one word, by which a model is told from others: ``type: boolean``."""
+    words = {key: get_args(field.annotation) for key, field in keys_of(model).items() if _is_word(field.annotation)}
+    return {key: word for key, (word,) in words.items()}
+
+
+def _is_word(wanted: Any) -> bool:
+    return get_origin(wanted) is Literal and len(get_args(wanted)) == 1 and isinstance(get_args(wanted)[0], str)
+
+
+def fitting(models: Iterable[type[BaseModel]], raw: Any) -> list[type[BaseModel]]:
+    """Those whose fixed words stand in the mapping."""
+    return [one for one in models if all(raw.get(key) == word for key, word in fixed(one).items())]
+
+
 def field_at(model: type[BaseModel], path: Path_) -> FieldInfo | None:
     """The declaration of the key at the path's end."""
     for owner in models_at(model, path[:-1]):

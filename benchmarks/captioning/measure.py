@@ -25,9 +25,10 @@ from agent.bench.pipeline import Asked, Pipeline, pipeline
 from agent.bench.results import Look
 from agent.config import Config, parse
 from agent.plugin import Captioner, Context
+from agent.questions import Question, TextQuestion
 from agent.registry import Registry
 from agent.runtime import remove_runtime_folder, runtime_folder
-from agent.values import Pixels, Question
+from agent.values import Pixels
 from benchmarks.captioning import plan
 from benchmarks.captioning.bare_server import BareServer, bare_server, free_port
 from benchmarks.captioning.plan import PLAN, Rival
@@ -182,9 +183,9 @@ def good(look: Look) -> Look:
 
 async def questions(made: Pipeline, shown: Iterator[Pixels], told: Questions, tick: Tick, pairs: int) -> None:
     """With one question and with five, by turns the one or the other first. ``shown``: no picture twice in a row."""
-    everything = [Question(key, text, told.tokens) for key, text in plan.QUESTIONS.items()]
+    everything = {name: TextQuestion(ask=text, max_tokens=told.tokens) for name, text in plan.QUESTIONS.items()}
     for number in range(rounds(pairs)):
-        kinds = [(everything[:1], told.one_ms), (everything, told.five_ms)]
+        kinds = [(dict([*everything.items()][:1]), told.one_ms), (everything, told.five_ms)]
         for asked, times in kinds if number % 2 == 0 else reversed(kinds):
             tick(f"questions, {told.tokens} tokens an answer")
             times.append(await _asked(made, next(shown), asked))
@@ -202,11 +203,11 @@ async def big_questions(made: Pipeline, shown: Iterator[Pixels], results: Result
             await questions(made, shown, told, tick, pairs)
 
 
-async def _asked(made: Pipeline, pixels: Pixels, questions: Sequence[Question]) -> float:
+async def _asked(made: Pipeline, pixels: Pixels, questions: Mapping[str, Question]) -> float:
     """Milliseconds for the caption and the answers. Each must have one, or it would cost nothing."""
     request = await asyncio.to_thread(made.request, pixels)
     began = time.perf_counter()
-    caption = await made.captioner.caption(replace(request, questions=tuple(questions)))
+    caption = await made.captioner.caption(replace(request, questions=questions))
     ms = (time.perf_counter() - began) * 1000
     assert all(answer.value is not None for answer in caption.answers.values()), caption
     return ms

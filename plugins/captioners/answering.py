@@ -6,12 +6,15 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
-from agent.plugin import Answer, Caption, CaptionRequest, CaptionUnavailable, Failure
+from agent.plugin import Answer, Caption, CaptionRequest, CaptionUnavailable, Failure, TextQuestion
+from plugins.captioners.reading import value_of
 
 Ask = Callable[[str, int], Awaitable[Caption]]
 """Asks one text about the request's picture, with at most so many tokens for the answer."""
 LOST = frozenset({Failure.ENGINE, Failure.ENGINE_TIMEOUT})
 """After these nobody is there to ask on."""
+FEW = 20
+"""Tokens for an answer of a fixed form."""
 
 
 async def caption_and_answers(request: CaptionRequest, ask: Ask) -> Caption:
@@ -19,18 +22,18 @@ async def caption_and_answers(request: CaptionRequest, ask: Ask) -> Caption:
     loop = asyncio.get_running_loop()
     ends = loop.time() + request.timeout
     caption = await ask(request.prompt, request.max_tokens)
-    answers = {question.id: Answer(value=None) for question in request.questions}
-    for question in request.questions:
+    answers = {name: Answer(value=None) for name in request.questions}
+    for name, question in request.questions.items():
         try:
             async with asyncio.timeout_at(ends):
-                said = await ask(question.text, question.max_tokens)
+                said = await ask(question.ask, question.max_tokens if isinstance(question, TextQuestion) else FEW)
         except TimeoutError:
             break
         except CaptionUnavailable as error:
             if error.kind in LOST:
                 break
             continue
-        answers[question.id] = Answer(value=said.text)
+        answers[name] = Answer(value=value_of(question, said.text))
         caption = replace(
             caption,
             image_ms=caption.image_ms + said.image_ms,

@@ -175,7 +175,7 @@ async def test_a_prompt_of_ones_own_asks_no_questions(tmp_path):
             await asyncio.wait_for(asyncio.gather(own, other), 10)
             camera.due()
             await eventually(lambda: len(house.captioner.requests) == 3, 10)
-    asked = [[(question.id, question.text) for question in r.questions] for r in house.captioner.requests]
+    asked = [[(name, question.ask) for name, question in r.questions.items()] for r in house.captioner.requests]
     assert asked == [[("person", "Is anybody there? Answer in German.")], [], asked[0]]
 
 

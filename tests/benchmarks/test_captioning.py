@@ -142,7 +142,7 @@ async def test_questions_are_asked_with_as_many_tokens_as_said(monkeypatch):
     asked = []
 
     async def ask(_made, pixels, questions):
-        asked.append((pixels, len(questions), {one.max_tokens for one in questions}))
+        asked.append((pixels, len(questions), {one.max_tokens for one in questions.values()}))
         return float(len(questions))
 
     monkeypatch.setattr(measure, "_asked", ask)

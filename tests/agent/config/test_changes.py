@@ -11,9 +11,11 @@ from agent.config import Config, parse
 from agent.config.changes import changes, need_restart
 from tests.agent.config.household import discover
 
+DOG = {"type": "boolean", "ask": "Is there a dog?"}
+LANE = {"source": "demo", "questions": {"dog": DOG}}
 OLD: dict[str, Any] = {
     "captioners": {"spare": {}},
-    "cameras": {"door": {"source": "demo", "every": "30s"}, "yard": {"source": "demo"}},
+    "cameras": {"door": {"source": "demo", "every": "30s"}, "yard": {"source": "demo"}, "lane": LANE},
     "outputs": {"log": {}},
     "data_dir": "/somewhere",
 }
@@ -31,12 +33,16 @@ def test_alike_is_alike():
 @pytest.mark.parametrize(
     ("changed", "told"),
     [
-        ({"cameras": {"door": {"source": "demo", "every": "30s"}}}, ["camera yard removed"]),
-        ({"cameras": {**OLD["cameras"], "lane": {"source": "demo"}}}, ["camera lane added"]),
+        ({"cameras": {"door": {"source": "demo", "every": "30s"}, "lane": LANE}}, ["camera yard removed"]),
+        ({"cameras": {**OLD["cameras"], "path": {"source": "demo"}}}, ["camera path added"]),
         ({"cameras": {**OLD["cameras"], "yard": {"source": "demo", "prompt": "Who?"}}}, ["camera yard (prompt)"]),
         (
             {"cameras": {**OLD["cameras"], "yard": {"source": "demo", "questions": {"who": "Who?"}, "detail": "low"}}},
             ["camera yard (detail, questions)"],
+        ),
+        (
+            {"cameras": {**OLD["cameras"], "lane": LANE | {"questions": {"dog": DOG | {"on_at": 0.9}}}}},
+            ["camera lane (questions)"],
         ),
         ({"captioners": {}}, ["captioner spare removed"]),
         ({"model": {"preset": "tiny"}, "captioners": {"spare": {"preset": "smolvlm-500m"}}}, ["model (preset)"]),

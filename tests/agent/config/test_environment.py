@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from agent.config import Config, ConfigFaults, load
+from agent.questions import BooleanQuestion, ChoiceQuestion, NumberQuestion, TextQuestion
 from tests.agent.config.household import discover
 
 TEXT = """
@@ -74,6 +75,31 @@ def test_the_environment_wins_over_the_file(file: Path) -> None:
     assert config.captioners["default"].plugin.options.threads == 8
     assert config.data_dir == file.parent / "elsewhere"
     assert "0123" in config.secrets
+
+
+def test_the_environment_asks_questions_of_any_type(file: Path) -> None:
+    door = "CAMSCRIBE_CAMERAS__FRONT_DOOR__QUESTIONS__"
+    variables = {
+        "WHO": "Who is there?",
+        "CARS": '{"type": "number", "ask": "How many cars?", "max": 9}',
+        "BIN__TYPE": "choice",
+        "BIN__ASK": "Which bin is out?",
+        "BIN__OPTIONS": '["blue", "green"]',
+        "OPEN__TYPE": "boolean",
+        "OPEN__ASK": "Is it open?",
+        "OPEN__ON_AT": "0.9",
+        "OPEN__LOOKS": "2",
+    }
+    config = _load(file, **{door + name: value for name, value in variables.items()})
+    assert config.cameras["front_door"].questions == {
+        "who": TextQuestion(ask="Who is there?"),
+        "cars": NumberQuestion(type="number", ask="How many cars?", max=9),
+        "bin": ChoiceQuestion(type="choice", ask="Which bin is out?", options=("blue", "green")),
+        "open": BooleanQuestion(type="boolean", ask="Is it open?", on_at=0.9, looks=2),
+    }
+    faults = _faults(file, **{f"{door}OPEN__TYPE": "bool", f"{door}CARS": '{"type": "number"}'})
+    assert any(f"{door}OPEN__TYPE: found 'bool'; 'boolean'" in fault for fault in faults)
+    assert any(f"{door}CARS: cameras.front_door.questions.cars.ask: is missing" in fault for fault in faults)
 
 
 def test_the_environment_is_taken_as_it_is(file: Path) -> None:

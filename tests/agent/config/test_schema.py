@@ -46,6 +46,18 @@ def test_the_schema_has_every_section_and_every_plugins_options() -> None:
     assert mqtt["properties"]["timeout"]["default"] == "30s", "camscribe's own key, not the plugin's of the same name"
 
 
+def test_a_question_is_a_text_or_one_of_four_mappings_that_say_their_type() -> None:
+    schema = json_schema(REGISTRY)
+    camera = _resolved(schema, schema["properties"]["cameras"]["additionalProperties"])
+    short, *long = camera["properties"]["questions"]["additionalProperties"]["anyOf"]
+    assert (short["type"], short["minLength"]) == ("string", 1)
+    forms = [_resolved(schema, form) for form in long]
+    assert [form["properties"]["type"]["const"] for form in forms] == ["boolean", "number", "choice", "text"]
+    assert all({"type", "ask"} <= set(form["required"]) for form in forms)
+    page = markdown(REGISTRY)
+    assert all(f"### `type: {name}`" in page for name in ("boolean", "number", "choice", "text"))
+
+
 def test_the_schema_holds_together_and_is_json() -> None:
     for registry in (REGISTRY, Registry.discover(None), Registry()):
         schema = json_schema(registry)

@@ -17,7 +17,7 @@ import pytest
 from PIL import Image
 
 from agent import picture
-from agent.plugin import CaptionRequest, Detail, Question, Wire
+from agent.plugin import CaptionRequest, Detail, TextQuestion, Wire
 from plugins.captioners.llama_server import LlamaServer
 from plugins.captioners.llama_server.gguf import CUTS
 from plugins.sources.demo.doorstep import caption, random_scene
@@ -32,9 +32,10 @@ from tiny_model.gguf_copy import copy_with
 Ask = Callable[..., CaptionRequest]
 TILE, TILE_TOKENS = 96, 16
 SIZES = ((640, 480), (1280, 720), (480, 640), (333, 517), (641, 359))
-QUESTIONS = tuple(
-    Question(kind, f"Is there a {kind}?", 5) for kind in ("person", "car", "dog", "cat", "package", "bicycle")
-)
+QUESTIONS = {
+    kind: TextQuestion(ask=f"Is there a {kind}?", max_tokens=5)
+    for kind in ("person", "car", "dog", "cat", "package", "bicycle")
+}
 
 
 @pytest.fixture
@@ -162,8 +163,8 @@ async def test_picture_is_computed_once_for_all_that_is_asked_about_it(
         both = await engine.caption(dataclasses.replace(request_(jpeg), questions=QUESTIONS))
         assert both.text == first.text
         assert all(answer.value for answer in both.answers.values())
-        for question in QUESTIONS:  # as it was asked, so what is left of it is at most its text
-            said = await timings(engine.wire(request_(jpeg, prompt=question.text)))
+        for question in QUESTIONS.values():  # as it was asked, so what is left of it is at most its text
+            said = await timings(engine.wire(request_(jpeg, prompt=question.ask)))
             assert said["cache_n"] >= 2 * TILE_TOKENS
             assert said["prompt_n"] <= 30
         other = await timings(engine.wire(request_(jpeg, prompt="Another look: describe the image, briefly.")))

@@ -3,13 +3,13 @@ from __future__ import annotations
 import asyncio
 import json
 import logging
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from agent.plugin import CaptionRequest, Context, Question
+from agent.plugin import CaptionRequest, Context, Question, TextQuestion
 from plugins.captioners.openai import OpenAI, OpenAIConfig
 from tests.fakes.receiver import Answer
 
@@ -48,8 +48,13 @@ async def captioner(context: Context) -> AsyncIterator[Make]:
 
 @pytest.fixture
 def request_() -> Ask:
-    def make(picture: bytes = b"\xff\xd8\xff", timeout: float = 10, questions: dict[str, str] | None = None) -> Any:
-        asked = tuple(Question(id_, text) for id_, text in (questions or {}).items())
+    def make(
+        picture: bytes = b"\xff\xd8\xff", timeout: float = 10, questions: Mapping[str, str | Question] | None = None
+    ) -> Any:
+        """A plain text is a question that is answered in words."""
+        asked = {
+            name: TextQuestion(ask=one) if isinstance(one, str) else one for name, one in (questions or {}).items()
+        }
         return CaptionRequest("front_door", picture, "Describe the image.", 60, timeout, asked)
 
     return make

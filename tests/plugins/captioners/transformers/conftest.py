@@ -6,7 +6,7 @@ import logging
 import os
 import shutil
 import tempfile
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, suppress
 from pathlib import Path
 from typing import Any
@@ -83,9 +83,12 @@ def running(captioner: Callable[..., Transformers]) -> Running:
 @pytest.fixture
 def request_() -> Ask:
     def make(
-        picture: bytes, prompt: str = "Describe the image.", timeout: float = 30, questions: tuple[Question, ...] = ()
+        picture: bytes,
+        prompt: str = "Describe the image.",
+        timeout: float = 30,
+        questions: Mapping[str, Question] | None = None,
     ) -> CaptionRequest:
-        return CaptionRequest("front_door", picture, prompt, 60, timeout, questions)
+        return CaptionRequest("front_door", picture, prompt, 60, timeout, questions or {})
 
     return make
 

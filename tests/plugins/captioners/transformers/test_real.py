@@ -18,7 +18,7 @@ import psutil
 import pytest
 from PIL import Image
 
-from agent.plugin import Caption, CaptionRequest, CaptionUnavailable, Context, Failure, Question
+from agent.plugin import Caption, CaptionRequest, CaptionUnavailable, Context, Failure, TextQuestion
 from plugins.captioners.engine.owner import State
 from plugins.captioners.transformers import Transformers
 from tests.fakes.engine.waiting import gone, until
@@ -75,7 +75,7 @@ async def test_questions_are_answered_from_what_is_known_of_the_picture(
         for kind in ("person", "dog", "car"):
             found = [(truth, picture) for truth, picture in known_scenes(40) if kind in truth]
             truth, picture = found[0]
-            questions = tuple(Question(name, f"Is there a {name}?") for name in ("person", "dog", "car"))
+            questions = {name: TextQuestion(ask=f"Is there a {name}?") for name in ("person", "dog", "car")}
             caption = await ours.caption(request_(jpeg(picture), questions=questions))
             assert caption.text == truth
             assert {id_: answer.value for id_, answer in caption.answers.items()} == {
