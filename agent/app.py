@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
+from functools import partial
 from importlib.metadata import version
 from typing import Any, TypeVar
 
@@ -15,8 +16,9 @@ from agent import control, logs
 from agent.captioning import Captioning
 from agent.clock import Clock, SystemClock
 from agent.config import DEFAULT, CaptionerSettings, Config
+from agent.controls import Controls
 from agent.errors import CaptionUnavailable, CommandRefused, Failure
-from agent.house import House
+from agent.house import House, timing
 from agent.journal import Journal
 from agent.journal.retention import Retention
 from agent.observing import Observer
@@ -29,7 +31,7 @@ from agent.running.engines import Engines
 from agent.running.outputs import GOODBYE, Outputs
 from agent.running.staff import Staff, end
 from agent.runtime import control_socket, remove_runtime_folder, runtime_folder
-from agent.schedule import Schedule, Timing
+from agent.schedule import Schedule
 from agent.status import Counters
 from agent.values import CameraState, Detail, Observation
 
@@ -50,8 +52,10 @@ class CamerasStuck(Exception):
 class App:
     """The service. ``run`` is the whole of it; ``look`` is one look without the rest."""
 
-    def __init__(self, config: Config, clock: Clock | None = None, stopping: Callable[[], None] = lambda: None) -> None:
-        """``stopping`` is called when the end begins, whatever brings it about."""
+    def __init__(
+        self, config: Config, clock: Clock | None = None, stopping: Callable[[bool], None] = lambda _again: None
+    ) -> None:
+        """``stopping`` is called when the end begins, whatever brings it about; with True, to start again after it."""
         self._config = config
         self._stopping = stopping
         self._clock = clock or SystemClock()
@@ -59,16 +63,21 @@ class App:
         self._pool = ThreadPoolExecutor(2, thread_name_prefix="pictures")
         self._queue = FrameQueue(self._counters)
         self._version = version("camscribe")
-        self._house = House(self._version, self._queue, self._engine_state, self._clock, self._counters)
+        controls = Controls(config.data_dir, keep=config.controls == "keep")
+        self._house = House(self._version, self._queue, self._engine, controls, self._clock, self._counters)
         self._house.captioners = config.captioners
         self._reload = Reload(config, self._apply, self._counters)
+        self._again = False
 
     def reload(self) -> None:
         """Take the config file over, changed or not."""
         self._reload.read()
 
-    async def run(self, stop: asyncio.Event) -> None:
-        """Everything, until ``stop``. Raises Misconfigured, CamerasStuck, in a group."""
+    async def run(self, stop: asyncio.Event) -> bool:
+        """Everything, until ``stop``, or until somebody wants camscribe to start again: then True.
+
+        Raises Misconfigured, CamerasStuck, in a group.
+        """
         config = self._config
         async with self._core(config) as staff:
             await self._outputs.apply(config.outputs)
@@ -82,16 +91,19 @@ class App:
             try:
                 schedule.start()
                 self._house.engines_wanted = self._reload.again
+                self._house.restart = partial(self._restart, stop)
                 self._engines.in_service = True
                 async with control.serve(control_socket(config.data_dir), self._answer):
                     log.info("camscribe %s watches %s", self._version, _listed(list(config.cameras)))
                     await stop.wait()
                 log.info("stopping")
             finally:
-                self._stopping()
+                self._house.restart = None
+                self._stopping(self._again)
                 schedule.stop()
                 self._outputs.stop()
                 await end([*minding, self._retaining])
+        return self._again
 
     async def look(self, camera: str, prompt: str | None) -> Observation:
         """One look where no service runs; journaled, so that the outputs hear of it when the service next starts."""
@@ -120,6 +132,7 @@ class App:
                 self._cameras = Cameras(staff, self._house, self._queue, journal, self._observer)
                 self._outputs = Outputs(staff, self._house, journal)
                 self._retention = Retention(journal, config.keep, self._clock, self._counters)
+                await self._house.begin()
                 try:
                     await self._cameras.apply(config.cameras)
                     await self._engines.apply(self._wanted_engines(config))
@@ -149,6 +162,7 @@ class App:
             self._outputs.apply(config.outputs),
         )
         failed = [each for each in await asyncio.gather(*parts, return_exceptions=True) if each is not None]
+        await self._house.save()
         if failed:
             raise failed[0]
 
@@ -170,15 +184,20 @@ class App:
 
     def _schedule(self) -> Schedule:
         house = self._house
-        timings = {id_: Timing(c.settings.every, c.settings.cron) for id_, c in house.cameras.items() if c.enabled}
+        timings = {id_: timing(camera) for id_, camera in house.cameras.items() if camera.enabled}
         return Schedule(timings, lambda camera: house.cameras[camera].due(), clock=self._clock)
 
-    def _engine_state(self) -> str:
-        states = self._engine_states()
-        return states.get(DEFAULT) or next(iter(states.values()), "none")
+    def _engine(self) -> tuple[str, str]:
+        """The state and the model of the default captioner; where no camera asks that, of the first that is asked."""
+        running = dict(self._engines)
+        captioner = running.get(DEFAULT) or next(iter(running.values()), None)
+        return (_state(captioner), captioner.model) if captioner else ("none", "")
 
-    def _engine_states(self) -> dict[str, str]:
-        return {name: _state(captioner) for name, captioner in self._engines}
+    async def _restart(self, stop: asyncio.Event) -> None:
+        await self._reload.check()
+        log.info("camscribe starts again, as it was told to")
+        self._again = True
+        stop.set()
 
     async def _answer_the_rest(self) -> None:
         for camera, look in self._cameras.pending():

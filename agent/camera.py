@@ -15,12 +15,16 @@ from agent.plugin import Source
 from agent.prompt import checked, in_language
 from agent.status import Counters
 from agent.supervise import being_cancelled
-from agent.values import CameraState, Frame, Moment, Observation, Reason
+from agent.values import CameraState, Frame, LookError, Moment, Observation, Reason
 
 MOST_ASKED = 8
 """Looks with different prompts that may be under way at one camera; more are refused, so that nothing grows."""
 KEPT_BACK = 0.25
 """Seconds of the camera's timeout, at most a tenth of it, that a source does not get: the look must end in time."""
+LATE = 3
+"""So many intervals after its last good look a camera's is stale, but not before"""
+LATE_AT_LEAST = 60.0
+"""seconds, and twice its timeout for picture and caption on top."""
 AWAY = frozenset(
     {
         CameraState.NO_KEY_FRAMES,
@@ -79,6 +83,12 @@ class Camera:
         self._detail: str | None = None
         """What the source said last of its state."""
         self.last_good: Observation | None = None
+        """By its own prompt; with when, on the monotonic clock:"""
+        self._last_good_at = 0.0
+        self.failing: LookError | None = None
+        """Why its last look failed, where it did."""
+        self.paused = False
+        """All cameras are: it looks for nobody."""
         self.online = True
         self._hand_over = hand_over
         self._failed = failed
@@ -95,7 +105,7 @@ class Camera:
 
     def due(self, reason: Reason = "schedule") -> None:
         """A look that nobody waits for. One that is still waiting to begin takes this one's place too."""
-        if not self.enabled:
+        if not self.enabled or self.paused:
             return
         if self._scheduled is not None:
             self._counters.add("looks_merged_total", camera=self.id)
@@ -106,8 +116,10 @@ class Camera:
     def ask(self, reason: Reason, prompt: str | None = None) -> asyncio.Future[Observation]:
         """A look that somebody waits for: it goes first and always answers. Two alike share one result.
 
-        Raises CommandRefused: the prompt is none, or too many looks are under way.
+        Raises CommandRefused: the prompt is none, all cameras are paused, or too many looks are under way.
         """
+        if self.paused:
+            raise CommandRefused("All cameras are paused: nobody looks through them until that is ended.")
         own = prompt is None
         prompt = self._worded(self.prompt if prompt is None else checked(prompt))
         look = next((look for look in self._asked if (look.prompt, look.questions) == (prompt, own)), None)
@@ -161,8 +173,8 @@ class Camera:
             self._hand_over(self, look, frame)
 
     def _wanted(self, looks: list[Look]) -> list[Look]:
-        """Without those by schedule where the camera has been switched off meanwhile."""
-        return [look for look in looks if look.answer is not None or self.enabled]
+        """Without those by schedule where the camera has been switched off or paused meanwhile."""
+        return [look for look in looks if look.answer is not None or (self.enabled and not self.paused)]
 
     async def _take(self) -> Frame:
         timeout = self.settings.timeout
@@ -250,15 +262,36 @@ class Camera:
                 self._log.warning("%s: %s. %s", self.id, state.value, detail)
         self._changed()
 
+    @property
+    def fresh_for(self) -> float | None:
+        """Seconds after which its last good look is stale; None where it does not look every so often."""
+        if self.every is None:
+            return None
+        return max(LATE * self.every, LATE_AT_LEAST) + 2 * self.settings.timeout
+
+    @property
+    def stale(self) -> bool:
+        """It should have had a good look since its last one."""
+        if self.fresh_for is None or not self.enabled or self.paused or self.last_good is None:
+            return False
+        return self._clock.now().monotonic - self._last_good_at > self.fresh_for
+
+    def remember(self, observation: Observation) -> None:
+        """Its last good look, of an earlier run. A wall clock that was set back makes it no younger than now."""
+        now = self._clock.now()
+        age = max(0.0, (now.wall - observation.finished_at).total_seconds())
+        self.last_good, self._last_good_at = observation, now.monotonic - age
+
     def looked(self, observation: Observation) -> None:
         """A look ended: the camera is online if it gave a picture, whatever the captioner made of it.
 
         One that never looks by itself, as a folder of uploads, is asked out of its time: a failure says nothing of it.
         """
-        if observation.error is None:
-            self.last_good = observation
-        elif observation.error.kind is Failure.STOPPED:
+        if observation.error is not None and observation.error.kind is Failure.STOPPED:
             return
+        self.failing = observation.error
+        if observation.error is None and not observation.ad_hoc:
+            self.last_good, self._last_good_at = observation, self._clock.now().monotonic
         seen = observation.error is None or observation.picture is not None
         if seen or self.scheduled:
             self.online = seen

@@ -47,7 +47,7 @@ class Demo:
         self.level = "INFO" if as_json or verbose else "WARNING"
         self._console = Console(highlight=False, quiet=as_json)
 
-    async def run(self, stop: asyncio.Event, stopping: Callable[[], None]) -> None:
+    async def run(self, stop: asyncio.Event, stopping: Callable[[bool], None]) -> bool:
         """Until ``stop``, or until the time is over."""
         self._console.print(
             "A drawn doorstep, captioned by a llama server with a toy model that knows nothing else.", soft_wrap=True
@@ -60,7 +60,7 @@ class Demo:
             drawer.addHandler(_Drawn(self._console))
         timer = asyncio.get_running_loop().call_later(self._seconds, stop.set) if self._seconds else None
         try:
-            await App(self.config, stopping=stopping).run(stop)
+            return await App(self.config, stopping=stopping).run(stop)
         finally:
             if timer:
                 timer.cancel()

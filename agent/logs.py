@@ -103,6 +103,9 @@ def hide(secrets: Collection[str]) -> None:
             handler.removeFilter(old)
 
 
+LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
+
+
 def configure(level: str = "INFO", *, as_json: bool = False, secrets: Collection[str] = ()) -> None:
     """Log to stderr from here on. ``secrets`` are replaced wherever they would appear."""
     handler = _Stderr()
@@ -113,7 +116,16 @@ def configure(level: str = "INFO", *, as_json: bool = False, secrets: Collection
         root.removeHandler(old)
         old.close()
     root.addHandler(handler)
-    root.setLevel(level)
+    set_level(level)
+
+
+def level() -> str:
+    """``INFO`` and so on: what is logged from there up."""
+    return logging.getLevelName(logging.getLogger().level)
+
+
+def set_level(level: str) -> None:
+    logging.getLogger().setLevel(level)
     quiet = logging.DEBUG if level == "DEBUG" else logging.WARNING
     for name in NOISY:
         logging.getLogger(name).setLevel(quiet)

@@ -184,6 +184,7 @@ def _observation(
         taken_at=taken.wall,
         finished_at=taken.wall + timedelta(milliseconds=spent.total),
         prompt=look.prompt,
+        ad_hoc=not look.questions,
         latency_ms=spent,
         picture=PictureFacts(width=shown.width, height=shown.height, sha256=shown.sha256) if shown else None,
         **outcome,

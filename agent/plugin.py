@@ -41,6 +41,7 @@ from agent.values import (
     Detail,
     Frame,
     Geometry,
+    LookError,
     ModelView,
     Moment,
     Observation,
@@ -70,6 +71,7 @@ __all__ = [
     "Geometry",
     "Home",
     "HomeState",
+    "LookError",
     "Misconfigured",
     "ModelInfo",
     "ModelView",
@@ -381,6 +383,7 @@ class CameraInfo:
     name: str
     area: str | None
     online: bool
+    """It gives pictures, and its last good look is as fresh as it should be."""
     state: CameraState
     since: Moment
     problem: str | None
@@ -390,9 +393,16 @@ class CameraInfo:
     """Seconds between scheduled looks, or None (cron, or none)."""
     prompt: str
     last: Observation | None
-    """The last good look."""
+    """The last good look by the camera's own prompt."""
     captioner: tuple[str, ...] = ()
     """Who answers: the first that can."""
+    questions: Mapping[str, Question] = field(default_factory=dict)
+    fresh_for: float | None = None
+    """Seconds after which its last good look is stale; None where it does not look every so often."""
+    failing: LookError | None = None
+    """Why its last look failed, where it did."""
+    failures: int = 0
+    """Looks that failed since the start."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -408,6 +418,13 @@ class HomeState:
     dropped: int
     """Frames overtaken by fresher ones since the start."""
     cameras: Mapping[str, CameraInfo]
+    model: str = ""
+    """The default captioner's."""
+    captioners: tuple[str, ...] = ()
+    """The names that a camera's ``captioner`` may be set to."""
+    paused: bool = False
+    """Nobody looks through any camera until somebody ends that."""
+    log_level: str = "INFO"
 
 
 class Home(Protocol):
@@ -418,11 +435,21 @@ class Home(Protocol):
         """The state as it is now."""
 
     def changes(self) -> AsyncIterator[HomeState]:
-        """The state now, then the latest one whenever something has changed (changes between are skipped)."""
+        """The state now, then the latest one whenever something has changed (changes between are skipped).
 
-    async def command(self, camera: str, name: str, value: str) -> None:
-        """``look`` (any value), ``enabled`` (ON/OFF), ``every`` (a duration), ``prompt`` (a text), ``captioner`` (a
-        name, or several with commas between).
+        At least every ten seconds, for what time alone changes.
+        """
+
+    async def command(self, camera: str | None, name: str, value: str) -> None:
+        """Of a camera: ``enabled`` (ON/OFF), ``every`` (a duration), ``prompt`` (a text), ``captioner`` (a name, or
+        several with commas between). Of the agent, with None for the camera: ``paused`` (ON/OFF), ``log_level``
+        (DEBUG, INFO, WARNING, ERROR), ``restart`` (any value). What is set outlives a restart.
 
         Raises CommandRefused.
+        """
+
+    async def look(self, camera: str, prompt: str | None = None) -> Observation:
+        """A look now, by the camera's own prompt and questions or by another prompt alone; waits for what comes of it.
+
+        Raises CommandRefused: there is no such camera, all are paused, or too many looks are under way.
         """

@@ -68,6 +68,15 @@ class Reload:
         self.read()
         return await told
 
+    async def check(self) -> None:
+        """Whether the file, as it is now, lets a service start. Raises CommandRefused."""
+        if self._config.path is None:
+            return
+        try:
+            await asyncio.to_thread(load, self._config.path, self._environ)
+        except Misconfigured as error:
+            raise CommandRefused(f"The config has faults that are to be mended first. {error}") from None
+
     async def run(self) -> None:
         """Forever."""
         self._taken = self._seen = await self._look()

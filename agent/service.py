@@ -27,11 +27,11 @@ LOCK_PAUSE = 0.5
 END_WITHIN = 9.5
 """Seconds from SIGTERM to the end, whatever happens: ten are promised."""
 
-Service = Callable[[asyncio.Event, Callable[[], None]], Awaitable[None]]
-"""Runs until the event is set; calls the other when its end begins."""
+Service = Callable[[asyncio.Event, Callable[[bool], None]], Awaitable[bool]]
+"""Runs until the event is set; calls the other when its end begins. Both say whether it is to start again."""
 
 
-async def watch(settings: Config, stop: asyncio.Event, stopping: Callable[[], None]) -> None:
+async def watch(settings: Config, stop: asyncio.Event, stopping: Callable[[bool], None]) -> bool:
     """The whole service. Waits a while where the data_dir is held: perhaps by a look by itself, which ends soon."""
     loop = asyncio.get_running_loop()
     began = loop.time()
@@ -61,29 +61,39 @@ def serve(settings: Config, service: Service, *, level: str, as_json: bool = Fal
     share_one_heap()
     logs.configure(level, as_json=as_json, secrets=settings.secrets)
 
-    async def until_told() -> None:
+    async def until_told() -> bool:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
 
-        def end_for_certain() -> None:
+        def end_for_certain(again: bool) -> None:
             """A part that won't end (a plugin that swallows its cancelling) must not keep the process from its end."""
-            timer = threading.Timer(END_WITHIN, _leave, [0 if stop.is_set() else 1])
+            timer = threading.Timer(END_WITHIN, _leave, [0 if stop.is_set() else 1, again])
             timer.daemon = True
             timer.start()
 
         for number in (signal.SIGTERM, signal.SIGINT):
             loop.add_signal_handler(number, stop.set)
-        await service(stop, end_for_certain)
+        return await service(stop, end_for_certain)
 
     try:
-        asyncio.run(until_told())
+        again = asyncio.run(until_told())
     except Exception as error:  # noqa: BLE001 (whatever ends the service, the exit status and the log say it)
         return _ended(error)
+    if again:
+        _start_again()
     return 0
 
 
-def _leave(status: int) -> None:
+def _start_again() -> None:
+    """A new camscribe in this very process, whether or not anybody supervises it."""
+    logging.shutdown()
+    os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 (the command we were started with)
+
+
+def _leave(status: int, again: bool) -> None:
     log.critical("a part of camscribe did not end within %g s of being told to; leaving without it", END_WITHIN)
+    if again:
+        _start_again()
     logging.shutdown()
     os._exit(status)
 

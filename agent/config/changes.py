@@ -9,7 +9,7 @@ from pydantic import BaseModel
 
 from agent.config.grammar import DEFAULT, Config
 
-FIXED = ("data_dir", "plugins_dir", "web")
+FIXED = ("controls", "data_dir", "plugins_dir", "web")
 """What only a new process can take over."""
 
 

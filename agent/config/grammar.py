@@ -201,7 +201,7 @@ class CameraOptions(_Keys):
     name: str | None = Field(default=None, min_length=1, max_length=100)
     """What people read. Left out: the camera's id, with spaces."""
     area: str | None = Field(default=None, min_length=1, max_length=100)
-    """The room or place, for Home Assistant's discovery: not in this version yet, so it does nothing."""
+    """The room or place, which Home Assistant is told when it first hears of the camera."""
     enabled: bool = True
     """``false``: no looks until somebody switches it on."""
     every: Duration | None = None
@@ -380,7 +380,10 @@ class Document(_Keys):
     reload: Literal["auto", "manual"] = "auto"
     """``auto``: when this file changes, camscribe takes it over by itself, a second or two after it was last written.
     ``manual``: only on ``camscribe reload`` or ``systemctl reload``. Either way no waiting frame is lost, a file with a
-    fault changes nothing, and ``data_dir``, ``plugins_dir`` and ``web`` need a restart."""
+    fault changes nothing, and ``controls``, ``data_dir``, ``plugins_dir`` and ``web`` need a restart."""
+    controls: Literal["keep", "reset"] = "keep"
+    """What was set by command (an interval, a prompt, the switch of a camera): ``keep`` it over a restart, unless this
+    file says something else of it than before; ``reset``: a restart goes back to this file."""
     data_dir: ConfigPath | None = None
     """Where the journal, its pictures and the folder ``models`` live; one camscribe a folder. Left out:
     ``~/.local/share/camscribe``, the service's state folder under systemd, or on a Mac
@@ -403,6 +406,7 @@ class Config:
     web: WebSettings | None
     keep: KeepSettings
     reload: Literal["auto", "manual"]
+    controls: Literal["keep", "reset"]
     data_dir: Path
     plugins_dir: Path | None
     secrets: frozenset[str] = field(repr=False)

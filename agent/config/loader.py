@@ -116,6 +116,7 @@ class _Loading:
             web=document.web if isinstance(document.web, WebSettings) else None,
             keep=document.keep,
             reload=document.reload,
+            controls=document.controls,
             data_dir=data_dir,
             plugins_dir=document.plugins_dir,
             secrets=secrets_of(options, expansion.pieces, checker.secret_paths),

@@ -141,8 +141,18 @@ class Journal:
             observation = observation.model_copy(update={"picture": facts})
         text = observation.model_dump_json()
         size = len(picture) if path and picture else 0
-        caption = observation.caption
-        new = New(observation.id, observation.camera, now.wall.timestamp(), now.monotonic, caption, path, size, text)
+        good = observation.caption is not None and not observation.ad_hoc
+        new = New(
+            id=observation.id,
+            camera=observation.camera,
+            good=good,
+            recorded=now.wall.timestamp(),
+            monotonic=now.monotonic,
+            caption=observation.caption,
+            picture=path,
+            picture_bytes=size,
+            json=text,
+        )
         try:
             seq = self._store.insert(new)
         except BaseException:
@@ -150,7 +160,7 @@ class Journal:
                 self._pictures.remove(path)
             raise
         # From here, not after the await: whoever asked may have been cancelled, and it is written all the same.
-        self._worker.tell(self._recorded, seq, observation.camera, caption is not None, self._store.bytes)
+        self._worker.tell(self._recorded, seq, observation.camera, good, self._store.bytes)
         return Observation.model_validate_json(text), lost
 
     def _recorded(self, seq: int, camera: str, good: bool, size: int) -> None:
@@ -162,7 +172,7 @@ class Journal:
             follower.news()
 
     async def last_good(self, camera: str) -> Observation | None:
-        """The camera's latest observation that has a caption."""
+        """The camera's latest observation that has a caption by its own prompt."""
         rows = await self._do(lambda: self._store.rows("camera = ? AND good", (camera,), "seq DESC", 1))
         return next(iter(_observations(rows)), None)
 
@@ -202,7 +212,8 @@ class Journal:
         return await self._do(lambda: self._store.rows("seq > ?", (after,), "seq", limit))
 
     def newest(self, camera: str, *, good: bool) -> int:
-        """The seq of the camera's latest observation; with ``good``, of the latest that has a caption."""
+        """The seq of the camera's latest observation; with ``good``, of the latest that has a caption by its own
+        prompt."""
         last, last_good = self._newest.get(camera, (0, 0))
         return last_good if good else last
 

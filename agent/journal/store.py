@@ -26,7 +26,7 @@ MIGRATIONS = (
         seq INTEGER PRIMARY KEY AUTOINCREMENT,  -- never reused, or a cursor would skip what comes after
         id TEXT NOT NULL UNIQUE,
         camera TEXT NOT NULL,
-        good INTEGER NOT NULL,                  -- it has a caption
+        good INTEGER NOT NULL,                  -- it has a caption, by the camera's own prompt
         recorded REAL NOT NULL,                 -- Unix time
         monotonic REAL NOT NULL,                -- means something to the process that wrote it only
         caption TEXT,
@@ -85,6 +85,7 @@ class New:
 
     id: str
     camera: str
+    good: bool
     recorded: float
     monotonic: float
     caption: str | None
@@ -222,7 +223,7 @@ class Store:
                 (
                     new.id,
                     new.camera,
-                    new.caption is not None,
+                    new.good,
                     new.recorded,
                     new.monotonic,
                     new.caption,

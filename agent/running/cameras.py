@@ -96,8 +96,9 @@ class Cameras:
             changed=self._house.touch,
         )
         with suppress(JournalUnavailable):  # the journal said so; the camera can look without
-            camera.last_good = await self._journal.last_good(camera.id)
-        self._house.cameras[camera.id] = camera
+            if last := await self._journal.last_good(camera.id):
+                camera.remember(last)
+        self._house.receive(camera)
         running = self._staff.start(f"source of {camera.id}", source.run)
         looking = self._staff.start(f"camera {camera.id}", camera.run)
         self._running[camera.id] = _Running(camera, settings, looking, running)

@@ -12,6 +12,7 @@ from agent.delivery import Courier
 from agent.house import House
 from agent.journal import Journal
 from agent.running.staff import Staff, end
+from agent.view import View
 
 GOODBYE = 4.0
 """Seconds the outputs have to say goodbye. With the engine's own stop beside it, SIGTERM ends within 10."""
@@ -53,7 +54,8 @@ class Outputs:
 
     def _start(self, settings: OutputSettings) -> None:
         name, plugin = settings.name, settings.plugin
-        output = plugin.type(plugin.options, self._staff.context(name, f"output.{name}", home=self._house))
+        home = self._house if settings.cameras is None else View(self._house, settings.cameras)
+        output = plugin.type(plugin.options, self._staff.context(name, f"output.{name}", home=home))
         courier = Courier(
             output,
             name,

@@ -233,9 +233,24 @@ class Listener:
             topics = "\n".join(f"{m.topic} {m.payload[:150]!r}" for m in self.heard[-40:])
             raise AssertionError(f"not within {seconds} s; heard:\n{topics}\n\n{self._broker.log[-2000:]}") from None
 
-    async def publish(self, topic: str, payload: str | bytes, *, retain: bool = False) -> None:
+    async def publish(
+        self,
+        topic: str,
+        payload: str | bytes,
+        *,
+        retain: bool = False,
+        reply: str | None = None,
+        correlation: bytes | None = None,
+    ) -> None:
+        """``reply``: where an answer goes, by MQTT 5."""
         assert self._client
-        await self._client.publish(topic, payload, qos=1, retain=retain)
+        properties = None
+        if reply is not None:
+            properties = Properties(PacketTypes.PUBLISH)
+            properties.ResponseTopic = reply
+            if correlation is not None:
+                properties.CorrelationData = correlation
+        await self._client.publish(topic, payload, qos=1, retain=retain, properties=properties)
 
     async def _run(self) -> None:
         while not self._over:

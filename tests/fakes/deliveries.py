@@ -90,7 +90,11 @@ class OneHome:
     """A home of one or more cameras: a real implementation of ``agent.plugin.Home``, small enough to read."""
 
     def __init__(self, *cameras: str) -> None:
-        self.commands: list[tuple[str, str, str]] = []
+        self.commands: list[tuple[str | None, str, str]] = []
+        self.asked: list[tuple[str, str | None]] = []
+        self.may_look = asyncio.Event()
+        """A look that is asked for waits for it."""
+        self.may_look.set()
         self._touched = asyncio.Event()
         self._state = HomeState(
             version="0.1.0",
@@ -121,11 +125,20 @@ class OneHome:
             yield self._state
             await touched.wait()
 
-    async def command(self, camera: str, name: str, value: str) -> None:
+    async def look(self, camera: str, prompt: str | None = None) -> Observation:
+        self.asked.append((camera, prompt))
+        if prompt is not None and not prompt.strip():
+            raise CommandRefused("A prompt is a text of 1 to 4000 characters.")
+        await self.may_look.wait()
+        return observation(len(self.asked), camera=camera, prompt=prompt, ad_hoc=prompt is not None)
+
+    async def command(self, camera: str | None, name: str, value: str) -> None:
         if name == "every" and not value.endswith("s"):
             raise CommandRefused("every is a duration such as 30s, 5m or 1h.")
         self.commands.append((camera, name, value))
-        if name == "enabled":
+        if camera is None:
+            self.touch(**({"paused": value == "ON"} if name == "paused" else {"log_level": value}))
+        elif name == "enabled":
             self.set(camera, enabled=value == "ON")
         elif name == "every":
             self.set(camera, every=float(value[:-1]))

@@ -52,6 +52,15 @@ class MqttConfig(PluginConfig):
     """What the broker knows this client by; one per client. Left out: made up once and kept in the data folder."""
     base_topic: str = "camscribe"
     """What all topics begin with; another one for each camscribe on the same broker."""
+    discovery: bool = True
+    """Announce the cameras to Home Assistant, which then has a device for each by itself. ``false`` takes back what was
+    announced."""
+    discovery_prefix: str = "homeassistant"
+    """Where Home Assistant looks for announcements: its MQTT integration's *discovery prefix*."""
+    birth_topic: str = "homeassistant/status"
+    """Where Home Assistant says that it has started, and everything is told once more: its *birth message topic*."""
+    birth_payload: str = Field("online", min_length=1)
+    """What it says there."""
     qos: Literal[0, 1, 2] = 1
     """Quality of service of what is published. With 0 the broker confirms nothing, so an outage loses observations."""
     retain: bool = True
@@ -61,15 +70,13 @@ class MqttConfig(PluginConfig):
     max_packet_size: Size = Field(2_000_000, ge=1024)
     """Larger messages are not sent (a picture, as a rule), even if the broker has named no limit of its own."""
 
-    @field_validator("base_topic")
+    @field_validator("base_topic", "discovery_prefix", "birth_topic")
     @classmethod
-    def _base_can_be_published_to(cls, base: str) -> str:
+    def _can_be_published_to(cls, base: str) -> str:
         if not base or base != base.strip("/ ") or "//" in base or set(base) & set("+#\0"):
             raise ValueError("a topic such as camscribe or home/camscribe: no + or #, no / at either end")
         if base.startswith("$") or len(base) > 200:
             raise ValueError("must not begin with $ and be at most 200 characters long")
-        if base.split("/", maxsplit=1)[0] == "homeassistant":
-            raise ValueError("homeassistant is Home Assistant's own place for announcements: choose another")
         return base
 
     @field_validator("url")
@@ -90,6 +97,14 @@ class MqttConfig(PluginConfig):
         if parts.query or parts.fragment or (parts.path.strip("/") and parts.scheme.startswith("mqtt")):
             raise ValueError("nothing may follow the host and port (a path only with ws:// and wss://)")
         return url
+
+    @model_validator(mode="after")
+    def _a_place_of_its_own(self) -> Self:
+        if f"{self.base_topic}/".startswith((f"{self.discovery_prefix}/", "homeassistant/")):
+            raise ValueError(
+                f"base_topic {self.base_topic} is within Home Assistant's own place for announcements: choose another"
+            )
+        return self
 
     @model_validator(mode="after")
     def _one_address_and_one_login(self) -> Self:

@@ -11,13 +11,15 @@ import asyncio
 import logging
 import math
 import os
+import secrets
 import socket
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Sequence
 from contextlib import suppress
 from types import TracebackType
 from typing import Any, NamedTuple, Self, TypeVar, cast
 
 import aiomqtt
+from paho.mqtt.client import topic_matches_sub
 from paho.mqtt.packettypes import PacketTypes
 from paho.mqtt.properties import Properties
 from paho.mqtt.reasoncodes import ReasonCode
@@ -31,6 +33,9 @@ WAITING_COMMANDS = 100
 CONNECT_TIME = 10.0
 """Seconds for each step of a connect. A message has as long as the agent gives it."""
 T = TypeVar("T")
+STOCK_TIME = 3.0
+"""Seconds for a broker to tell what it keeps; it has no way to say that this was all."""
+MOST_KEPT = 10_000
 GOODBYE = 2.0
 """Seconds for a connection that is given up to end; after that it is left to the operating system."""
 
@@ -44,13 +49,15 @@ class Limits(NamedTuple):
 
 
 class Message(NamedTuple):
-    """What is to be published; ``kind`` and ``expires`` (seconds) are told to MQTT 5 brokers only."""
+    """What is to be published; all but the first three is told to MQTT 5 brokers only. ``expires`` in seconds."""
 
     topic: str
     payload: bytes
     retain: bool = False
     kind: str = "application/json"
     expires: int | None = None
+    correlation: bytes | None = None
+    """What an answer gives back to whoever asked."""
 
 
 class Refused(aiomqtt.MqttError):
@@ -73,6 +80,29 @@ class _Quiet(logging.LoggerAdapter[logging.Logger]):
 
     def log(self, level: int, msg: object, *args: Any, **kwargs: Any) -> None:  # noqa: ARG002
         super().log(logging.DEBUG, msg, *args, **kwargs)
+
+
+class _Stock:
+    """What a broker retains, while it tells."""
+
+    def __init__(self, filters: Sequence[str], marker: str, token: bytes) -> None:
+        self.kept: dict[str, bytes] = {}
+        self.token = token
+        self.complete = asyncio.Event()
+        self._filters = filters
+        self._marker = marker
+
+    def takes(self, topic: str, payload: bytes, *, retained: bool) -> bool:
+        """Whether the message was for here."""
+        if topic == self._marker:
+            if payload == self.token:
+                self.complete.set()
+            return True
+        if not any(topic_matches_sub(one, topic) for one in self._filters):
+            return False
+        if retained and payload and len(self.kept) < MOST_KEPT:
+            self.kept[topic] = payload
+        return True
 
 
 class Link(aiomqtt.Client):
@@ -107,12 +137,32 @@ class Link(aiomqtt.Client):
         self._turn = asyncio.Lock()
         self._refusal: ReasonCode | None = None
         self._abandoned = False
+        self._stock: _Stock | None = None
         self.limits = Limits(config.max_packet_size, config.qos, config.retain)
 
     async def ask_for(self, topic: str) -> bool:
         """Subscribe. False: the broker does not let us."""
         answers = await steadfast(self.subscribe(topic, qos=1))
         return all((answer if isinstance(answer, int) else answer.value) < 0x80 for answer in answers)
+
+    async def kept(self, filters: Sequence[str], marker: str) -> dict[str, bytes]:
+        """What the broker retains on these topics. ``marker``: a topic that we have subscribed already.
+
+        A message of our own comes after all that the broker had to say. Where it does not come, that is waited for.
+        """
+        self._stock = stock = _Stock(filters, marker, secrets.token_hex(8).encode())
+        try:
+            for topic in filters:
+                await self.ask_for(topic)
+            await self.tell(Message(marker, stock.token, kind="text/plain"))
+            with suppress(TimeoutError):
+                async with asyncio.timeout(STOCK_TIME):
+                    await stock.complete.wait()
+            for topic in filters:
+                await steadfast(self.unsubscribe(topic))
+        finally:
+            self._stock = None
+        return stock.kept
 
     async def tell(self, message: Message) -> bool:
         """Publish, and wait until the broker has it. False: not sent, because the broker takes nothing so large."""
@@ -124,16 +174,17 @@ class Link(aiomqtt.Client):
             properties.ContentType = message.kind
             if message.expires is not None:
                 properties.MessageExpiryInterval = message.expires
+            if message.correlation is not None:
+                properties.CorrelationData = message.correlation
         async with self._turn:  # so that an answer belongs to the message before it, and order is what it looks like
             retain = message.retain and self.limits.retain
             sending = self.publish(
                 message.topic, message.payload, self.limits.qos, retain, properties, timeout=math.inf
             )
             await steadfast(sending)
-            if self._refusal:
-                raise Refused(
-                    f"it refused a message to {message.topic} ({self._refusal}); check the user's rights there"
-                )
+            if refusal := self._refusal:
+                self._refusal = None
+                raise Refused(f"refused a message to {message.topic} ({refusal}); check the user's rights there")
         return True
 
     async def __aenter__(self) -> Self:
@@ -192,6 +243,8 @@ class Link(aiomqtt.Client):
         super()._on_publish(client, userdata, mid, reason, properties)
 
     def _on_message(self, client: Any, userdata: Any, message: Any) -> None:
+        if self._stock and self._stock.takes(message.topic, message.payload, retained=message.retain):
+            return
         if self._queue.full():
             self._log.warning("Commands come faster by MQTT than they can be obeyed: one was dropped.")
             return

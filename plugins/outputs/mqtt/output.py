@@ -12,7 +12,9 @@ from agent.plugin import Context, Delivery, Output
 from plugins.outputs.mqtt.config import MqttConfig
 from plugins.outputs.mqtt.faults import UNAVAILABLE, explain, single
 from plugins.outputs.mqtt.link import Link, Message
-from plugins.outputs.mqtt.session import Memory, Session, Topics
+from plugins.outputs.mqtt.memory import Memory
+from plugins.outputs.mqtt.session import Session
+from plugins.outputs.mqtt.topics import Topics
 from plugins.outputs.trust import trust
 
 
@@ -23,7 +25,7 @@ class MqttOutput(Output[MqttConfig]):
 
     def __init__(self, config: MqttConfig, context: Context) -> None:
         super().__init__(config, context)
-        self._topics = Topics(config.base_topic)
+        self._topics = Topics(config.base_topic, config.discovery_prefix)
         self._memory = Memory()
         self._id = config.client_id
 
@@ -41,10 +43,13 @@ class MqttOutput(Output[MqttConfig]):
                 self._id = await asyncio.to_thread(self._own_id)
             async with await self._link(self._id) as link:
                 self.log.debug("Connected to the MQTT broker at %s.", self.config.address)
-                session = Session(link, self._topics, self.home, self._memory, self.log)
-                await session.greet()
-                await self._converse(session, deliveries)
-                await session.goodbye()
+                session = Session(link, self.config, self._topics, self.home, self._memory, self.log)
+                try:
+                    await session.greet()
+                    await self._converse(session, deliveries)
+                    await session.goodbye()
+                finally:
+                    session.close()
         except UNAVAILABLE as error:
             raise explain(error, self.config) from None
 
@@ -52,9 +57,10 @@ class MqttOutput(Output[MqttConfig]):
         fault: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
-                # Whoever notices first that the broker is gone ends all three: a publish alone would wait for its
+                # Whoever notices first that the broker is gone ends them all: a publish alone would wait for its
                 # answer to the end of ``timeout``.
-                beside = [tasks.create_task(session.listen()), tasks.create_task(session.follow())]
+                parts = (session.listen, session.follow, session.greet_again)
+                beside = [tasks.create_task(part()) for part in parts]
                 async for delivery in deliveries:
                     await session.tell(delivery)
                 for task in beside:

@@ -6,14 +6,19 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from agent.plugin import CameraInfo, HomeState, Observation
+from agent.plugin import Answer, BooleanQuestion, CameraInfo, HomeState, Observation
 
 STATE_LIMIT = 255
 """Characters Home Assistant takes as a state."""
 CAPTION_LIMIT = 8000
 """Bytes of caption in an attribute: Home Assistant's recorder drops all attributes beyond 16,384 bytes."""
+ANSWER_LIMIT = 300
+"""Bytes of a text among the answers there, of which there are twenty at most."""
 ELLIPSIS = "…"
-_LOOK = ("id", "reason", "taken_at", "finished_at", "truncated", "answers", "changed", "captioner", "model", "tokens")
+LATENCY = ("capture", "queue", "encode", "image", "generate", "other")
+"""The parts of a look's ``total``."""
+_LOOK = ("id", "reason", "taken_at", "finished_at", "truncated", "changed", "captioner", "model", "tokens")
+_NO_ANSWER = Answer(value=None)
 
 
 def encode(fields: Mapping[str, Any]) -> bytes:
@@ -22,10 +27,12 @@ def encode(fields: Mapping[str, Any]) -> bytes:
 
 def state(camera: CameraInfo, look: Observation | None, *, picture: bool) -> dict[str, Any]:
     """The camera's last good look and its settings; ``picture``: the one of this look is on the picture topic."""
+    answers = look.answers if look else {}
     return {
         "camera": camera.id,
         "name": camera.name,
         **seen(look),
+        "answers": _answers({id_: answers.get(id_, _NO_ANSWER) for id_ in camera.questions}),
         "latency_ms": look.latency_ms.model_dump() if look else None,
         "picture": look.picture.model_dump(exclude={"path"}) if look and look.picture and picture else None,
         "enabled": "ON" if camera.enabled else "OFF",
@@ -35,14 +42,60 @@ def state(camera: CameraInfo, look: Observation | None, *, picture: bool) -> dic
     }
 
 
-def event(look: Observation) -> dict[str, Any]:
-    """What happened, for automations: ``caption`` or ``error``."""
+def health(camera: CameraInfo) -> dict[str, Any]:
+    """How the camera is doing."""
     return {
-        "event_type": "error" if look.error else "caption",
+        "online": camera.online,
+        "state": camera.state,
+        "since": camera.since.wall.isoformat(timespec="seconds"),
+        "problem": camera.problem,
+        "failing": camera.failing.kind if camera.failing else None,
+        "failures": camera.failures,
+    }
+
+
+def event(look: Observation, kind: str) -> dict[str, Any]:
+    """What happened, for automations: ``caption``, ``error``, or the name of the question that turned to yes."""
+    return {
+        "event_type": kind,
         "camera": look.camera,
         **seen(look),
         "error": look.error.model_dump(mode="json") if look.error else None,
     }
+
+
+def turned_on(camera: CameraInfo, look: Observation, before: Observation | None) -> list[str]:
+    """The yes/no questions that this look, after the one before, answers with yes at last."""
+
+    def on(of: Observation | None, id_: str) -> bool:
+        answer = of.answers.get(id_) if of else None
+        return answer is not None and answer.steady is True
+
+    booleans = [id_ for id_, question in camera.questions.items() if isinstance(question, BooleanQuestion)]
+    return [id_ for id_ in booleans if on(look, id_) and not on(before, id_)]
+
+
+def answer(look: Observation) -> dict[str, Any]:
+    """What came of a question that somebody asked."""
+    told = seen(look)
+    return {
+        "short": told["short"],
+        "answer": told["caption"],
+        "question": cut_bytes(look.prompt or "", CAPTION_LIMIT // 2),
+        **{key: told[key] for key in ("id", "reason", "taken_at", "truncated", "captioner", "model")},
+        "error": look.error.model_dump(mode="json") if look.error else None,
+    }
+
+
+def _answers(answers: Mapping[str, Answer]) -> dict[str, Any]:
+    """Each fits into a state; a longer text is whole in the observation."""
+
+    def one(given: Answer) -> dict[str, Any]:
+        text = isinstance(given.value, str)
+        value = cut_bytes(cut(" ".join(str(given.value).split()), STATE_LIMIT), ANSWER_LIMIT) if text else given.value
+        return {"value": value, "confidence": given.confidence, "steady": given.steady}
+
+    return {id_: one(given) for id_, given in answers.items()}
 
 
 def seen(look: Observation | None) -> dict[str, Any]:
@@ -55,6 +108,7 @@ def seen(look: Observation | None) -> dict[str, Any]:
         "caption": caption if look and look.caption is not None else None,
         "caption_cut": caption != whole,
         **{key: fields.get(key) for key in _LOOK},
+        "answers": _answers(look.answers) if look else {},
     }
 
 
@@ -62,6 +116,9 @@ def hub(home: HomeState) -> dict[str, Any]:
     return {
         "version": home.version,
         "engine": home.engine,
+        "model": home.model,
+        "paused": "ON" if home.paused else "OFF",
+        "log_level": home.log_level,
         "captions_per_minute": round(home.captions_per_minute, 1),
         "queued": home.queued,
         "dropped": home.dropped,

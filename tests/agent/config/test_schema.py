@@ -26,7 +26,7 @@ def _references(part: Any) -> set[str]:
 def test_the_schema_has_every_section_and_every_plugins_options() -> None:
     schema = json_schema(REGISTRY)
     assert set(schema["properties"]) == {
-        *("model", "captioners", "cameras", "outputs", "web", "keep", "reload", "data_dir", "plugins_dir"),
+        *("model", "captioners", "cameras", "outputs", "web", "keep", "reload", "controls", "data_dir", "plugins_dir"),
     }
     assert schema["required"] == ["cameras"]
     assert schema["additionalProperties"] is False

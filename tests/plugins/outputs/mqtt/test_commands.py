@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import asyncio
+import json
 import logging
 
 import pytest
 
 from plugins.outputs.mqtt import MqttConfig, MqttOutput
-from tests.fakes.broker import Listener
+from plugins.outputs.mqtt.commands import BURST, PER_SECOND
+from tests.fakes.broker import Listener, needs_mosquitto
 from tests.fakes.deliveries import Hand, OneHome, context
 
 STATE = "camscribe/front_door/state"
@@ -34,7 +36,8 @@ async def test_a_look_is_asked_for(home, listener):
     await listener.publish("camscribe/front_door/look/set", "PRESS")
     await listener.publish("camscribe/front_door/every/set", "90s")
     await listener.until(lambda heard: heard.json(STATE)[-1]["every"] == 90)
-    assert home.commands == [("front_door", "look", "PRESS"), ("front_door", "every", "90s")]
+    assert home.commands == [("front_door", "every", "90s")]
+    assert home.asked == [("front_door", None)]
 
 
 @pytest.mark.parametrize(
@@ -63,7 +66,12 @@ async def test_a_refused_value_is_said_and_the_old_one_stands(home, listener, ca
     ("topic", "payload", "why"),
     [
         ("camscribe/garage/look/set", b"", "There is no camera 'garage'."),
-        ("camscribe/front_door/colour/set", b"red", "A camera has look, enabled, every, prompt, captioner to set."),
+        ("camscribe/front_door/colour/set", b"red", "There is no 'colour' to set of a camera; there is: look, ask,"),
+        ("camscribe/hub/colour/set", b"red", "There is no 'colour' to set of camscribe itself; there is: paused,"),
+        ("camscribe/front_door/look/set", b'{"prompt": 5}', "The prompt in it is no text."),
+        ("camscribe/front_door/look/set", b"{prompt: x}", "It begins as JSON and is none"),
+        ("camscribe/front_door/look/set", b"{" * 15_000, "It begins as JSON and is none"),
+        ("camscribe/front_door/ask/set", b" ", "A prompt is a text of 1 to 4000 characters."),
         ("camscribe/front_door/prompt/set", b"x" * 20_000, "It is longer than 16,000 bytes."),
         ("camscribe/front_door/prompt/set", b"\xff\xfe", "It is not UTF-8 text."),
     ],
@@ -71,10 +79,80 @@ async def test_a_refused_value_is_said_and_the_old_one_stands(home, listener, ca
 async def test_what_makes_no_sense_is_refused(home, listener, caplog, topic, payload, why):
     await listener.publish(topic, payload)
     await said(caplog, listener, topic, why)
+    (refused,) = await listener.until(lambda heard: heard.json("camscribe/hub/refused"))
+    assert (refused["ok"], refused["topic"]) == (False, topic)
+    assert why in refused["error"]
+    home.asked.clear()
     await listener.publish("camscribe/front_door/look/set", "")
     await listener.publish("camscribe/front_door/enabled/set", "OFF")  # and the next one is obeyed
     await listener.until(lambda heard: heard.json(STATE)[-1]["enabled"] == "OFF")
-    assert [name for _, name, _ in home.commands] == ["look", "enabled"]
+    assert home.commands == [("front_door", "enabled", "OFF")]
+    assert home.asked == [("front_door", None)]
+
+
+async def test_something_else_may_be_asked_and_is_answered_on_the_response_topic(home, listener):
+    needs_mosquitto("MQTT 5")
+    await listener.publish(
+        "camscribe/front_door/look/set", '{"prompt": "Is the gate open? 🐕"}', reply="me/here", correlation=b"\x01\xff"
+    )
+    (reply,) = await listener.until(lambda heard: heard.on("me/here"))
+    assert home.asked == [("front_door", "Is the gate open? 🐕")]
+    assert reply.properties.CorrelationData == b"\x01\xff"
+    told = json.loads(reply.payload)
+    assert told["ok"] is True
+    assert told["observation"]["prompt"] == "Is the gate open? 🐕"
+
+
+async def test_a_refusal_goes_to_the_response_topic_too(home, listener):
+    needs_mosquitto("MQTT 5")
+    await listener.publish("camscribe/front_door/every/set", "soon", reply="me/here", correlation=b"7")
+    await listener.publish("camscribe/front_door/ask/set", " ", reply="me/here", correlation=b"8")
+    await listener.publish("camscribe/front_door/enabled/set", "OFF", reply="me/here", correlation=b"9")
+    replies = await listener.until(lambda heard: len(heard.on("me/here")) == 3 and heard.on("me/here"))
+    told = {reply.properties.CorrelationData: json.loads(reply.payload) for reply in replies}
+    assert told[b"7"]["error"].startswith("every is a duration")
+    assert told[b"8"]["error"].startswith("A prompt is")
+    assert told[b"9"] == {"ok": True}
+    assert not listener.heard.on("camscribe/hub/refused")
+
+
+@pytest.mark.parametrize(
+    "topic", ["camscribe/front_door/enabled/set", "homeassistant/device/x/config", "$SYS/x", "camscribe", "a" * 501]
+)
+async def test_nobody_makes_us_speak_in_our_own_name(home, listener, caplog, topic):
+    needs_mosquitto("MQTT 5")
+    await listener.publish("camscribe/front_door/enabled/set", "OFF", reply=topic)
+    await said(caplog, listener, "may not go to its response topic")
+    assert not [one for one in listener.heard.on(topic) if one.payload == b'{"ok":true}']
+
+
+async def test_a_look_under_way_holds_up_no_other_command(home, listener):
+    home.may_look.clear()
+    await listener.publish("camscribe/front_door/ask/set", "Who is there?")
+    await listener.publish("camscribe/front_door/every/set", "90s")
+    await listener.until(lambda heard: heard.json(STATE)[-1]["every"] == 90)
+    assert home.asked == [("front_door", "Who is there?")]
+
+
+async def test_the_hub_is_commanded_and_echoes(home, listener):
+    await listener.publish("camscribe/hub/paused/set", "ON")
+    await listener.until(lambda heard: heard.json("camscribe/hub/state")[-1]["paused"] == "ON")
+    await listener.publish("camscribe/hub/log_level/set", "DEBUG")
+    await listener.until(lambda heard: heard.json("camscribe/hub/state")[-1]["log_level"] == "DEBUG")
+    assert home.commands == [(None, "paused", "ON"), (None, "log_level", "DEBUG")]
+
+
+async def test_a_flood_of_commands_is_dropped_and_said_once(home, listener, caplog):
+    for number in range(BURST + 150):
+        await listener.publish("camscribe/front_door/prompt/set", f"Number {number}")
+    await said(caplog, listener, "commands a second come by MQTT; the rest is dropped")
+    assert len([one for one in caplog.records if "the rest is dropped" in one.getMessage()]) == 1
+    assert BURST <= len(home.commands) < BURST + 150
+    obeyed = len(home.commands)
+    await asyncio.sleep(BURST / 10 / PER_SECOND + 0.5)
+    await listener.publish("camscribe/front_door/every/set", "90s")  # and after a while the next is obeyed
+    await listener.until(lambda heard: heard.json(STATE)[-1]["every"] == 90)
+    await said(caplog, listener, f"{BURST + 150 - obeyed} commands by MQTT were dropped")
 
 
 async def test_a_retained_command_is_old_and_ignored(broker, listener, tmp_path, caplog):

@@ -29,10 +29,13 @@ async def test_everything_the_home_needs_is_there_in_order(broker, listener, tmp
     await mqtt(broker, tmp_path).deliver(hand.__aiter__())
     heard = await listener.until(lambda heard: heard.text("camscribe/status")[-1:] == ["offline"] and heard)
     assert hand.confirmed == [1]
-    topics = [str(message.topic) for message in heard]
+    topics = [str(message.topic) for message in heard if "sync" not in str(message.topic)]
     assert topics == [
-        "camscribe/front_door/state",
+        "homeassistant/device/camscribe/hub/config",
+        "homeassistant/device/camscribe/front_door/config",
         "camscribe/hub/state",
+        "camscribe/front_door/state",
+        "camscribe/front_door/health",
         "camscribe/front_door/availability",
         "camscribe/status",
         "camscribe/front_door/picture",
@@ -70,8 +73,11 @@ async def test_state_is_one_json_with_the_look_and_the_settings(broker, listener
 async def test_what_is_retained_and_what_is_not(broker, tmp_path):
     await mqtt(broker, tmp_path).deliver(Hand([delivery(1)]).__aiter__())
     async with Listener.at(broker) as late:
-        heard = await late.until(lambda heard: len(heard) >= 5 and heard)
+        heard = await late.until(lambda heard: len(heard) >= 8 and heard)
         assert {str(message.topic) for message in heard} == {
+            "homeassistant/device/camscribe/hub/config",
+            "homeassistant/device/camscribe/front_door/config",
+            "camscribe/front_door/health",
             "camscribe/status",
             "camscribe/hub/state",
             "camscribe/front_door/state",
@@ -330,13 +336,15 @@ async def test_a_wrong_password_is_said_and_given_time(tmp_path):
         await output.deliver(Hand([delivery(1)]).__aiter__())
 
 
-async def test_a_message_that_the_broker_refuses_is_not_confirmed(tmp_path):
+async def test_a_message_that_the_broker_refuses_is_not_confirmed(tmp_path, caplog):
     needs_mosquitto("a broker with rights")
     rights = "topic readwrite camscribe/hub/#\ntopic readwrite camscribe/status\ntopic readwrite camscribe/+/state\n"
+    rights += "topic readwrite camscribe/+/health\n"
     async with Broker.running(tmp_path / "strict", rights=rights) as broker:
         hand = Hand([delivery(1)])
         with pytest.raises(OutputUnavailable, match="refused a message to camscribe/front_door/availability") as caught:
             await mqtt(broker, tmp_path).deliver(hand.__aiter__())
+    assert "Nothing is announced to Home Assistant, because the MQTT broker refused a message" in caplog.text
     assert hand.confirmed == []
     assert caught.value.retry_after == 60
 
