@@ -108,7 +108,7 @@ def test_each_commented_option_works_when_it_is_used(name: str, folder: Path) ->
     block = _named("model") if name.startswith("mmproj ") else BLOCKS[name]
     config = _used(block, folder)
     before = load(SAMPLE, ENVIRON)
-    kept = ("captioners", "cameras", "outputs", "web", "reload", "data_dir", "plugins_dir")
+    kept = ("captioners", "cameras", "outputs", "web", "reload", "controls", "data_dir", "plugins_dir")
     assert any(getattr(config, part) != getattr(before, part) for part in kept)
 
 
