@@ -6,20 +6,23 @@ ARGS   ?=
 # Tests wait for servers and clocks more than they compute, so more workers than cores.
 WORKERS ?= 4
 
-.PHONY: demo test test-quick soak lint bench-ingest bench-full random-model llama-server transformers tiny-model clean help
+.PHONY: demo test test-quick test-home-assistant soak lint bench-ingest bench-full random-model llama-server \
+  transformers home-assistant tiny-model clean help
 
 help:
-	@echo "make demo          the whole pipeline on a drawn doorstep, no camera needed (ARGS='--for 60s --json')"
-	@echo "make test          every test                                                (some: ARGS=tests/agent/test_queue.py)"
-	@echo "make test-quick    the tests under ten seconds"
-	@echo "make soak          200 restarts of each engine, and nothing is left of them   (COUNT=1000)"
-	@echo "make lint          ruff, mypy, import-linter"
-	@echo "make bench-ingest  what cameras cost beside OpenCV and ffmpeg (12 minutes)  (ARGS=--quick; ARGS=--help tells more)"
-	@echo "make bench-full    captions: the plan's command line, both engines, Transformers (25 minutes)  (ARGS=--help tells more)"
-	@echo "make random-model  files of SmolVLM-500M's exact shape with random weights, for bench-full"
-	@echo "make llama-server  build the real llama-server for the tests (once; 3 to 10 minutes; needs g++)"
-	@echo "make transformers  install PyTorch and Transformers for the tests of that captioner (once; 1 to 10 minutes)"
-	@echo "make tiny-model    rebuild the demo's vision model from nothing (about 90 minutes; MINUTES=3 to see it run)"
+	@echo "make demo                 the whole pipeline on a drawn doorstep, no camera needed (ARGS='--for 60s --json')"
+	@echo "make test                 every test                                                (some: ARGS=tests/agent/test_queue.py)"
+	@echo "make test-quick           the tests under ten seconds"
+	@echo "make test-home-assistant  the tests with two real versions of Home Assistant    (some: ARGS='-k restart')"
+	@echo "make soak                 200 restarts of each engine, and nothing is left of them   (COUNT=1000)"
+	@echo "make lint                 ruff, mypy, import-linter"
+	@echo "make bench-ingest         what cameras cost beside OpenCV and ffmpeg (12 minutes)  (ARGS=--quick; ARGS=--help tells more)"
+	@echo "make bench-full           captions: the plan's command line, both engines, Transformers (25 minutes)  (ARGS=--help tells more)"
+	@echo "make random-model         files of SmolVLM-500M's exact shape with random weights, for bench-full"
+	@echo "make llama-server         build the real llama-server for the tests (once; 3 to 10 minutes; needs g++)"
+	@echo "make transformers         install PyTorch and Transformers for the tests of that captioner (once; 1 to 10 minutes)"
+	@echo "make home-assistant       install those two into .venv (once; 2 to 5 minutes, 2 GB; Debian or Ubuntu, with debootstrap)"
+	@echo "make tiny-model           rebuild the demo's vision model from nothing (about 90 minutes; MINUTES=3 to see it run)"
 
 $(VENV)/python.stamp:
 	@$(PYTHON) -c 'import sys; v = sys.version_info[:2]; sys.exit(not (3, 11) <= v < (3, 14))' \
@@ -46,6 +49,10 @@ test: $(VENV)/dev.stamp
 
 test-quick: $(VENV)/dev.stamp
 	$(BIN)/python -m pytest -n $(WORKERS) -m "not slow" $(ARGS)
+
+# By name, else they don't run. A module's tests share one Home Assistant, so they stay together.
+test-home-assistant: $(VENV)/dev.stamp $(VENV)/home-assistant.stamp
+	$(BIN)/python -m pytest -n 2 --dist loadscope tests/home_assistant $(ARGS)
 
 # Restarts of each engine. A test of the normal run too, with 30 of them.
 COUNT ?= 200
@@ -103,6 +110,16 @@ $(VENV)/transformers.stamp: $(VENV)/python.stamp pyproject.toml
 	@echo "Installing PyTorch and Transformers into $(VENV)/transformers (once; one to ten minutes) …" >&2
 	@$(VENV)/transformers/bin/python -m pip install --quiet --disable-pip-version-check torch==$(TORCH)
 	@$(VENV)/transformers/bin/python -m pip install --quiet --disable-pip-version-check --editable '.[transformers]'
+	@touch $@
+
+# The newest Home Assistant and an old one, for the tests with a real one. Each has its own Python, from Debian.
+HOME_ASSISTANT := tests/fakes/home_assistant
+
+home-assistant: $(VENV)/home-assistant.stamp
+
+$(VENV)/home-assistant.stamp: $(HOME_ASSISTANT)/install.sh $(HOME_ASSISTANT)/requirements.py | $(VENV)/python.stamp
+	@echo "Installing two versions of Home Assistant into $(VENV)/home-assistant (once; 2 to 5 minutes) …" >&2
+	@PYTHON=$(PYTHON) $(HOME_ASSISTANT)/install.sh $(VENV)/home-assistant
 	@touch $@
 
 clean:
