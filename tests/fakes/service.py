@@ -88,6 +88,13 @@ class Service:
         """kill -9 of camscribe alone."""
         os.kill(self.process.pid, signal.SIGKILL)
 
+    def freeze(self) -> None:
+        """It stands still."""
+        self.process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        self.process.send_signal(signal.SIGCONT)
+
     async def stop(self, within: float = 10.0) -> int:
         """SIGTERM; the exit status."""
         self.process.terminate()

@@ -20,6 +20,8 @@ from plugins.outputs.mqtt.link import Link, Message, Refused
 from plugins.outputs.mqtt.memory import Memory
 from plugins.outputs.mqtt.topics import HUB, OF_A_CAMERA, Topics
 
+SETTLE = 0.5
+"""Seconds Home Assistant gets for what has changed, before it is told states by it: it does not take them in order."""
 BIRTH_PAUSE = (1.0, 3.0)
 """Seconds after Home Assistant's birth, at random: every other publisher answers it as well."""
 Platforms = dict[str, str]
@@ -74,8 +76,9 @@ class Announcements:
             for device in [*self._there]:
                 if device not in devices and (self._there[device] or device not in home.cameras):
                     await self._take_back(device, gone=device != HUB and device not in home.cameras)
-            for device, whole in devices.items():
-                await self._announce(device, whole)
+            changed = [await self._announce(device, whole) for device, whole in devices.items()]
+            if any(changed):
+                await asyncio.sleep(SETTLE)
 
     async def born(self, home: HomeState) -> None:
         """Home Assistant has started: everything once more, in case its broker remembers nothing."""
@@ -83,10 +86,11 @@ class Announcements:
         self._told.clear()
         await self.follow(home)
 
-    async def _announce(self, device: str, whole: dict[str, Any]) -> None:
+    async def _announce(self, device: str, whole: dict[str, Any]) -> bool:
+        """Whether the broker had another one of it."""
         payload = payloads.encode(whole)
         if self._told.get(device) == payload:
-            return
+            return False
         platforms = {key: one["platform"] for key, one in whole["components"].items()}
         gone = {key: name for key, name in self._there.get(device, {}).items() if platforms.get(key) != name}
         topic = self._topics.announcement(device)
@@ -103,7 +107,9 @@ class Announcements:
                 len(payload),
                 self._link.limits.packet,
             )
+        changed = device in self._told
         self._told[device], self._there[device] = payload, platforms
+        return changed
 
     async def _take_back(self, device: str, *, gone: bool) -> None:
         """``gone``: the camera itself is, so nothing that a broker keeps of it may stay."""

@@ -65,8 +65,8 @@ class MqttConfig(PluginConfig):
     """Quality of service of what is published. With 0 the broker confirms nothing, so an outage loses observations."""
     retain: bool = True
     """Let the broker keep the last state, picture and availability. ``false`` for brokers that can't."""
-    keepalive: Duration = Field(60.0, ge=5, le=65535)
-    """After so long a silence broker and camscribe make sure that the other is still there."""
+    keepalive: Duration = Field(60.0, ge=10, le=65535)
+    """So long after camscribe fell silent the broker tells everybody that it is offline, at the latest."""
     max_packet_size: Size = Field(2_000_000, ge=1024)
     """Larger messages are not sent (a picture, as a rule), even if the broker has named no limit of its own."""
 

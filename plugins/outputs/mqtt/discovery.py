@@ -18,7 +18,6 @@ from agent.plugin import (
     NumberQuestion,
     Question,
 )
-from plugins.outputs.mqtt.payloads import LATENCY
 from plugins.outputs.mqtt.topics import HUB, Topics
 
 ORIGIN = "camscribe"
@@ -131,7 +130,8 @@ class Announcer:
 
     def _answer(self, camera: CameraInfo, id_: str, question: Question) -> Component:
         """Of one of the camera's questions: the entity that fits."""
-        answer = f"value_json.answers['{id_}']"
+        # A question may have gone from the messages before Home Assistant hears that it has.
+        answer = f"value_json.answers.get('{id_}', {{}})"
         expiry = {"expire_after": round(camera.fresh_for + EXPIRE_SLACK)} if camera.fresh_for else {}
         common = {
             "name": question.name or id_.replace("_", " ").capitalize(),
@@ -144,11 +144,11 @@ class Announcer:
         if isinstance(question, BooleanQuestion):
             return {
                 "platform": "binary_sensor",
-                "value_template": f"{{{{ {{true: 'ON', false: 'OFF'}}.get({answer}.steady) }}}}",
+                "value_template": f"{{{{ {{true: 'ON', false: 'OFF'}}.get({answer}.get('steady')) }}}}",
                 **({"device_class": question.device_class} if question.device_class else {}),
                 **common,
             }
-        value = {"platform": "sensor", "value_template": f"{{{{ {answer}.value }}}}", **common}
+        value = {"platform": "sensor", "value_template": f"{{{{ {answer}.get('value') }}}}", **common}
         if isinstance(question, NumberQuestion):
             unit = {"unit_of_measurement": question.unit} if question.unit else {}
             decimals = {"suggested_display_precision": question.decimals}
@@ -185,7 +185,8 @@ class Announcer:
 
     def _controls(self, camera: CameraInfo, home: HomeState) -> dict[str, Component]:
         every = {
-            "min": SHORTEST_EVERY,
+            # The file may say less than a command may, and Home Assistant complains of what is out of range.
+            "min": min(SHORTEST_EVERY, camera.every or SHORTEST_EVERY),
             "max": LONGEST_EVERY,
             "step": 1,
             "mode": "box",
@@ -258,9 +259,18 @@ class Announcer:
             "State", health, "{{ value_json.state }}", device_class="enum", options=[one.value for one in CameraState]
         )
         failures = _sensor("Errors", health, "{{ value_json.failures }}", state_class="total_increasing")
-        parts = {f"latency_{part}": _latency(look, part) for part in LATENCY}
-        found = {"last_look": last, "problem": problem, "camera_state": state, "errors": failures, **parts}
-        return found | {"latency_total": _latency(look, "total")}
+        # Its parts are attributes: as entities they would be six more of each camera, for few to look at.
+        latency = _sensor(
+            "Latency",
+            look,
+            "{{ value_json.latency_ms.total if value_json.latency_ms else none }}",
+            device_class="duration",
+            unit_of_measurement="ms",
+            state_class="measurement",
+            json_attributes_topic=look,
+            json_attributes_template="{{ (value_json.latency_ms or {}) | tojson }}",
+        )
+        return {"last_look": last, "problem": problem, "camera_state": state, "errors": failures, "latency": latency}
 
     def _hub_components(self) -> dict[str, Component]:
         state = self._topics.hub
@@ -331,20 +341,6 @@ def _sensor(name: str, topic: str, template: str, **more: Any) -> Component:
         "value_template": template,
         **more,
     }
-
-
-def _latency(topic: str, part: str) -> Component:
-    """The whole is shown; where it went, to those who ask for it."""
-    whole = part == "total"
-    return _sensor(
-        "Latency" if whole else f"Latency: {part}",
-        topic,
-        f"{{{{ value_json.latency_ms.{part} if value_json.latency_ms else none }}}}",
-        device_class="duration",
-        unit_of_measurement="ms",
-        state_class="measurement",
-        **({} if whole else {"enabled_by_default": False}),
-    )
 
 
 def _chosen(keys: tuple[str, ...]) -> str:

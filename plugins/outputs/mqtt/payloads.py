@@ -6,7 +6,16 @@ import json
 from collections.abc import Mapping
 from typing import Any
 
-from agent.plugin import Answer, BooleanQuestion, CameraInfo, HomeState, Observation
+from agent.plugin import (
+    Answer,
+    BooleanQuestion,
+    CameraInfo,
+    ChoiceQuestion,
+    HomeState,
+    NumberQuestion,
+    Observation,
+    Question,
+)
 
 STATE_LIMIT = 255
 """Characters Home Assistant takes as a state."""
@@ -15,8 +24,6 @@ CAPTION_LIMIT = 8000
 ANSWER_LIMIT = 300
 """Bytes of a text among the answers there, of which there are twenty at most."""
 ELLIPSIS = "…"
-LATENCY = ("capture", "queue", "encode", "image", "generate", "other")
-"""The parts of a look's ``total``."""
 _LOOK = ("id", "reason", "taken_at", "finished_at", "truncated", "changed", "captioner", "model", "tokens")
 _NO_ANSWER = Answer(value=None)
 
@@ -27,12 +34,13 @@ def encode(fields: Mapping[str, Any]) -> bytes:
 
 def state(camera: CameraInfo, look: Observation | None, *, picture: bool) -> dict[str, Any]:
     """The camera's last good look and its settings; ``picture``: the one of this look is on the picture topic."""
-    answers = look.answers if look else {}
+    given = look.answers if look else {}
+    answers = {id_: _fitting(question, given.get(id_, _NO_ANSWER)) for id_, question in camera.questions.items()}
     return {
         "camera": camera.id,
         "name": camera.name,
         **seen(look),
-        "answers": _answers({id_: answers.get(id_, _NO_ANSWER) for id_ in camera.questions}),
+        "answers": _answers(answers),
         "latency_ms": look.latency_ms.model_dump() if look else None,
         "picture": look.picture.model_dump(exclude={"path"}) if look and look.picture and picture else None,
         "enabled": "ON" if camera.enabled else "OFF",
@@ -85,6 +93,24 @@ def answer(look: Observation) -> dict[str, Any]:
         **{key: told[key] for key in ("id", "reason", "taken_at", "truncated", "captioner", "model")},
         "error": look.error.model_dump(mode="json") if look.error else None,
     }
+
+
+def _fitting(question: Question, given: Answer) -> Answer:
+    """No answer where the question was another one when it was given."""
+    value = given.value
+    match question:
+        case BooleanQuestion():
+            fits = isinstance(value, bool)
+        case NumberQuestion():
+            number = isinstance(value, int | float) and not isinstance(value, bool)
+            fits = number and question.min <= float(value or 0) <= question.max
+        case ChoiceQuestion():
+            fits = value in question.options
+        case _:
+            fits = isinstance(value, str)
+    # A yes or no that was not given leaves what was steady before.
+    steady = given.steady if isinstance(question, BooleanQuestion) else None
+    return given if fits else Answer(value=None, steady=steady)
 
 
 def _answers(answers: Mapping[str, Answer]) -> dict[str, Any]:

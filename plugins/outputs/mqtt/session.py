@@ -82,14 +82,17 @@ class Session:
             self._born.clear()
             await self._announcements.born(self._home.state)
             self._born.clear()  # whoever was born meanwhile has heard it as well
-            self._said = {}
+            # The pictures of thirty cameras would be a storm, and the broker has them.
+            kept = self._said if self._link.limits.retain else {}
+            self._said = {topic: said for topic, said in kept.items() if topic.endswith("/picture")}
             await self._speak_of(self._home.state)
             await self._say(self._topics.status, b"online", kind="text/plain")
 
     async def tell(self, delivery: Delivery) -> None:
         """One observation. A backlog goes to ``observation`` alone: states and events are about now."""
-        look = delivery.observation
-        camera = self._home.state.cameras.get(look.camera)
+        look, home = delivery.observation, self._home.state
+        await self._announcements.follow(home)
+        camera = home.cameras.get(look.camera)
         # A camera that is no longer in the config gets its leftovers told, but no state that nobody would take away.
         current = delivery.newest and camera is not None
         turned_on: list[str] = []

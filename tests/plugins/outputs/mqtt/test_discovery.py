@@ -230,11 +230,19 @@ async def test_home_assistants_birth_is_answered_once_with_everything(broker, li
                 for c in ("front_door", "garage")
                 for what in ("state", "health", "availability")
             ),
-            "camscribe/front_door/picture",
             "camscribe/hub/state",
             "camscribe/status",
         ]
     )
+
+
+async def test_a_broker_that_keeps_nothing_gets_the_pictures_again_too(broker, listener, tmp_path, monkeypatch):
+    monkeypatch.setattr(announcing, "BIRTH_PAUSE", (0.0, 0.0))
+    async with Running(broker, tmp_path, OneHome(), retain=False) as running:
+        running.hand.give(delivery(1))
+        await listener.until(lambda heard: heard.on("camscribe/front_door/event"))
+        await listener.publish("homeassistant/status", "online")
+        await listener.until(lambda heard: len(heard.on("camscribe/front_door/picture")) == 2)
 
 
 async def test_another_prefix_and_birth_topic(broker, listener, tmp_path, monkeypatch):
@@ -326,8 +334,44 @@ def test_every_key_a_template_reads_is_there_before_the_first_look():
             for template in (one.get("value_template", ""), one.get("json_attributes_template", "")):
                 for key in re.findall(r"value_json\.(\w+)", template) if message else ():
                     assert key in message, template
-            for id_ in re.findall(r"answers\['(\w+)'\]", one.get("value_template", "")):
+            for id_ in re.findall(r"answers.get\('(\w+)'", one.get("value_template", "")):
                 assert id_ in messages["state"]["answers"]
+
+
+@pytest.mark.parametrize(
+    ("id_", "value", "fits"),
+    [
+        ("person", True, True),
+        ("person", "yes", False),
+        ("cars", 3, True),
+        ("cars", True, False),
+        ("cars", 11, False),
+        ("gate", "open", True),
+        ("gate", "ajar", False),
+        ("items", "a box", True),
+        ("items", 3, False),
+    ],
+)
+def test_an_answer_of_an_earlier_question_is_none(id_, value, fits):
+    camera = questioned().state.cameras["front_door"]
+    look = delivery(1, answers={id_: {"value": value, "confidence": 0.5}}).observation
+    assert payloads.state(camera, look, picture=True)["answers"][id_]["value"] == (value if fits else None)
+
+
+async def test_an_answer_is_told_after_the_question_it_answers(broker, listener, tmp_path):
+    home = OneHome()
+    async with Running(broker, tmp_path, home) as running:
+        await listener.until(lambda heard: heard.text("camscribe/status"))
+        home.set("front_door", questions=QUESTIONS)
+        running.hand.give(delivery(1, answers={"gate": {"value": "open"}}))
+        await running.hand.confirms(1)
+        await listener.until(lambda heard: heard.on("camscribe/front_door/event"))
+    order = [
+        "config" if str(one.topic) == DOOR else json.loads(one.payload)["answers"]["gate"]["value"]
+        for one in listener.heard
+        if str(one.topic) == DOOR or (b'"gate"' in one.payload and str(one.topic).endswith("/state"))
+    ]
+    assert order[:2] == ["config", "config"]
 
 
 def test_a_home_that_is_the_same_is_announced_the_same():
