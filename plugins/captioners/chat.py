@@ -3,14 +3,19 @@
 from __future__ import annotations
 
 import base64
+import builtins
 import json
+import math
 import re
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import httpx
 from pydantic import BaseModel, ValidationError
 
 from agent.plugin import Caption, CaptionUnavailable, Failure
+from plugins.captioners.weighing import Token
 
 PATH = "/v1/chat/completions"
 MOST_BYTES = 1 << 20
@@ -28,6 +33,30 @@ class _Message(BaseModel):
 class _Choice(BaseModel):
     message: _Message
     finish_reason: str | None = None
+    logprobs: Any = None
+
+
+class _Piece(BaseModel):
+    token: str
+    bytes: list[int] | None = None
+    logprob: float
+
+    @property
+    def said(self) -> builtins.bytes:
+        """Of a token that is part of a letter, ``token`` can't tell."""
+        return self.token.encode() if self.bytes is None else builtins.bytes(self.bytes)
+
+    @property
+    def probability(self) -> float:
+        return math.exp(min(0.0, self.logprob)) if math.isfinite(self.logprob) else 0.0
+
+
+class _Place(_Piece):
+    top_logprobs: list[_Piece] = []
+
+
+class _Places(BaseModel):
+    content: list[_Place]
 
 
 class _Timings(BaseModel):
@@ -48,19 +77,49 @@ class _Completion(BaseModel):
     usage: _Usage | None = None
 
 
-def question(picture: bytes, text: str, max_tokens: int, temperature: float) -> dict[str, Any]:
+TOPS = 20
+"""So many tokens that might have been said in a token's place are told; more no endpoint allows."""
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """What is asked about a picture."""
+
+    text: str
+    max_tokens: int
+    grammar: str = ""
+    """GBNF that the answer keeps to, where the engine can."""
+    weighed: bool = False
+    """The tokens' probabilities are wanted."""
+
+    @property
+    def probabilities(self) -> dict[str, Any]:
+        """What the request says of them."""
+        return {"logprobs": True, "top_logprobs": TOPS} if self.weighed else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Said:
+    """What came back."""
+
+    caption: Caption
+    tokens: tuple[Token, ...] = ()
+    """With their probabilities; none where they were not asked for, or the engine does not tell."""
+
+
+def question(picture: bytes, asked: Asked, temperature: float) -> dict[str, Any]:
     """The request's body. The picture before the text: SmolVLM answers better so, and where the server keeps a prompt's
     beginning, a further question about the same picture is nearly free."""
     url = f"data:image/jpeg;base64,{base64.b64encode(picture).decode('ascii')}"
-    content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": text}]
+    content = [{"type": "image_url", "image_url": {"url": url}}, {"type": "text", "text": asked.text}]
     return {
         "messages": [{"role": "user", "content": content}],
-        "max_tokens": max_tokens,
+        "max_tokens": asked.max_tokens,
         "temperature": temperature,
     }
 
 
-def read(body: bytes, model: str) -> Caption:
+def read(body: bytes, model: str) -> Said:
     """Raises CaptionUnavailable where it holds no words."""
     try:
         completion = _Completion.model_validate_json(body)
@@ -73,7 +132,7 @@ def read(body: bytes, model: str) -> Caption:
     if not text:
         raise CaptionUnavailable(Failure.NO_ANSWER, "The model answered with nothing. Try another prompt.")
     timings = completion.timings
-    return Caption(
+    caption = Caption(
         text=text,
         truncated=choice.finish_reason == "length",
         tokens=timings.predicted_n or (completion.usage.completion_tokens if completion.usage else 0),
@@ -81,6 +140,25 @@ def read(body: bytes, model: str) -> Caption:
         generate_ms=timings.predicted_ms,
         model=model,
     )
+    return Said(caption, _tokens(choice.logprobs))
+
+
+def _tokens(logprobs: Any) -> tuple[Token, ...]:
+    """None where they are not what such an API tells: nothing hangs on them but how sure the model is."""
+    try:
+        places = _Places.model_validate(logprobs).content
+        return tuple(Token(place.said, _likely(place)) for place in places)
+    except (ValidationError, ValueError):
+        return ()
+
+
+def _likely(place: _Place) -> Mapping[bytes, float]:
+    """Different tokens may read alike."""
+    likely: dict[bytes, float] = {}
+    for piece in place.top_logprobs:
+        likely[piece.said] = likely.get(piece.said, 0.0) + piece.probability
+    likely.setdefault(place.said, place.probability)
+    return likely
 
 
 def clean(text: str) -> str:

@@ -69,20 +69,22 @@ class Client:
         self, picture: bytes, text: str, max_tokens: int, temperature: float, model: str, timeout: float
     ) -> Caption:
         """Raises CaptionUnavailable, and EngineLost where the connection broke."""
-        return await self.complete(self.body(encoded(picture), text, max_tokens, temperature), model, timeout)
+        body = self.body(encoded(picture), chat.Asked(text, max_tokens), temperature)
+        return (await self.complete(body, model, timeout)).caption
 
-    def body(self, picture: bytes, text: str, max_tokens: int, temperature: float, slot: int = -1) -> bytes:
+    def body(self, picture: bytes, asked: chat.Asked, temperature: float, slot: int = -1) -> bytes:
         """The request, for any slot or for one: what that holds of the same picture already is not computed again.
 
-        ``picture`` is one of ``encoded``.
+        ``picture`` is one of ``encoded``. An answer that keeps to a grammar is the likeliest, whatever the temperature.
         """
-        question = chat.question(b"", text, max_tokens, temperature) | {"id_slot": slot, "cache_prompt": True}
+        question = chat.question(b"", asked, 0.0 if asked.grammar else temperature) | asked.probabilities
+        question |= {"id_slot": slot, "cache_prompt": True} | ({"grammar": asked.grammar} if asked.grammar else {})
         if self._lead:
             question["messages"][0]["content"].insert(0, {"type": "text", "text": self._lead})
         before, mark, after = json.dumps(question).encode().partition(b";base64,")
         return b"".join((before, mark, picture, after))
 
-    async def complete(self, body: bytes, model: str, timeout: float) -> Caption:
+    async def complete(self, body: bytes, model: str, timeout: float) -> chat.Said:
         """``body`` is one of ``body``. Raises as ``ask`` does."""
         return chat.read(await self.answer(body, timeout), model)
 

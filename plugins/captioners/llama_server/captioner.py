@@ -23,6 +23,7 @@ from agent.plugin import (
     Wire,
 )
 from plugins.captioners.answering import caption_and_answers
+from plugins.captioners.chat import Asked, Said
 from plugins.captioners.engine import endpoint
 from plugins.captioners.engine.client import Client, EngineLost, encoded
 from plugins.captioners.engine.owner import Engine, Launch, Pace
@@ -131,17 +132,18 @@ class LlamaServer(Captioner[LlamaServerConfig]):
         if client is None:
             return None
         picture = encoded(request.picture)
-        body = client.body(picture, request.prompt, request.max_tokens, self.config.temperature, slot=0)
+        asked = Asked(request.prompt, request.max_tokens)
+        body = client.body(picture, asked, self.config.temperature, slot=0)
         return client.wire(body)
 
     async def _caption(self, client: Client, slot: Slot, request: CaptionRequest) -> Caption:
         picture = encoded(request.picture)
 
-        async def ask(text: str, max_tokens: int) -> Caption:
-            body = client.body(picture, text, max_tokens, self.config.temperature, slot.id)
+        async def ask(asked: Asked) -> Said:
+            body = client.body(picture, asked, self.config.temperature, slot.id)
             slot.asked = True
             try:
-                caption = await client.complete(body, self.model, request.timeout)
+                said = await client.complete(body, self.model, request.timeout)
             except EngineLost:
                 self.engine.lost()
                 raise
@@ -151,9 +153,9 @@ class LlamaServer(Captioner[LlamaServerConfig]):
                 raise
             slot.asked = False
             self.engine.answered()
-            return caption
+            return said
 
-        return await caption_and_answers(request, ask)
+        return await caption_and_answers(request, ask, grammar=True)
 
     async def _prepare(self) -> Launch:
         folder = self.context.runtime_dir

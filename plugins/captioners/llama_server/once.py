@@ -98,7 +98,7 @@ async def _sees(engine: Found, files: Files, gpu_layers: int | None, context: Co
             await loaded(run, client, pace, lambda _: None)
             picture = encoded(await asyncio.to_thread(DRAWING.read_bytes))
             try:
-                answer = await client.answer(client.body(picture, PROMPT, 30, 0.0), 2 * WITHIN)
+                answer = await client.answer(client.body(picture, chat.Asked(PROMPT, 30), 0.0), 2 * WITHIN)
             except EngineLost:
                 raise Ended(await run.ended) from None
     except (Ended, CaptionUnavailable) as error:

@@ -17,6 +17,7 @@ from agent.plugin import (
     Wire,
 )
 from plugins.captioners.answering import caption_and_answers
+from plugins.captioners.chat import Asked, Said
 from plugins.captioners.openai.budget import Budget
 from plugins.captioners.openai.config import OpenAIConfig
 from plugins.captioners.openai.remote import Remote
@@ -86,15 +87,16 @@ class OpenAI(Captioner[OpenAIConfig]):
     async def caption(self, request: CaptionRequest) -> Caption:
         ends = asyncio.get_running_loop().time() + request.timeout
 
-        async def ask(text: str, max_tokens: int) -> Caption:
-            return await self._first_that_answers(request.picture, text, max_tokens, ends)
+        async def ask(asked: Asked) -> Said:
+            return await self._first_that_answers(request.picture, asked, ends)
 
         return await caption_and_answers(request, ask)
 
     def wire(self, request: CaptionRequest) -> Wire:
-        return self._remotes[0].wire(request.picture, request.prompt, request.max_tokens, self.config.temperature)
+        asked = Asked(request.prompt, request.max_tokens)
+        return self._remotes[0].wire(request.picture, asked, self.config.temperature)
 
-    async def _first_that_answers(self, picture: bytes, text: str, max_tokens: int, ends: float) -> Caption:
+    async def _first_that_answers(self, picture: bytes, asked: Asked, ends: float) -> Said:
         """Raises CaptionUnavailable with every endpoint's reason; its kind is the last one's."""
         reasons: list[str] = []
         kind = Failure.ENGINE
@@ -111,13 +113,28 @@ class OpenAI(Captioner[OpenAIConfig]):
                 # One that hangs must leave time for the next.
                 others = any(not other.resting for other in self._remotes[place + 1 :])
                 within = min(left, remote.endpoint.timeout or (left / 2 if others else left))
-                return await remote.ask(picture, text, max_tokens, self.config.temperature, within)
+                return await self._ask(remote, picture, asked, within)
             except CaptionUnavailable as error:
                 kind = error.kind
                 reasons.append(str(error))
                 if remote is not self._remotes[-1]:
                     self.log.debug("%s Asking the next endpoint.", error)
         raise CaptionUnavailable(kind, " ".join(dict.fromkeys(reasons)))
+
+    async def _ask(self, remote: Remote, picture: bytes, asked: Asked, within: float) -> Said:
+        """Once more without probabilities where it may be these that are refused; from then on without."""
+        try:
+            return await remote.ask(picture, asked, self.config.temperature, within)
+        except CaptionUnavailable as error:
+            wanted = asked.weighed and remote.weighs
+            if error.kind is not Failure.REFUSED or not wanted or not self._budget.spend():
+                raise
+        remote.weighs = False
+        try:
+            return await remote.ask(picture, asked, self.config.temperature, within)
+        except CaptionUnavailable as error:
+            remote.weighs = error.kind is Failure.REFUSED  # it was something else
+            raise
 
     def _spent(self) -> CaptionUnavailable:
         calls, wait = self.config.calls_per_minute, self._budget.wait()

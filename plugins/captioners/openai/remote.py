@@ -12,7 +12,7 @@ from importlib.metadata import version
 
 import httpx
 
-from agent.plugin import Caption, CaptionUnavailable, Failure, Wire
+from agent.plugin import CaptionUnavailable, Failure, Wire
 from plugins.captioners import chat
 from plugins.captioners.openai.config import Endpoint
 from plugins.tls import UnusableFile, distrust
@@ -45,6 +45,8 @@ class Remote:
     def __init__(self, endpoint: Endpoint) -> None:
         self.endpoint = endpoint
         self.rest: Rest | None = None
+        self.weighs = True
+        """It tells probabilities, or has not been asked for any yet."""
         self._pause = FIRST_REST
         self._http: httpx.AsyncClient | None = None
         self._opening = asyncio.Lock()
@@ -59,9 +61,9 @@ class Remote:
             await self._http.aclose()
             self._http = None
 
-    async def ask(self, picture: bytes, text: str, max_tokens: int, temperature: float, timeout: float) -> Caption:
+    async def ask(self, picture: bytes, asked: chat.Asked, temperature: float, timeout: float) -> chat.Said:
         """Raises CaptionUnavailable."""
-        body = self._body(picture, text, max_tokens, temperature)
+        body = self._body(picture, asked, temperature)
         try:
             async with asyncio.timeout(timeout):
                 status, answer, headers = await self._send("POST", "chat/completions", body)
@@ -76,9 +78,9 @@ class Remote:
             raise CaptionUnavailable(Failure.NO_ANSWER, f"{self._name} gave an answer without an end.") from None
         if status != httpx.codes.OK:
             raise self._refusal(status, answer, headers)
-        caption = chat.read(answer, self.endpoint.model)
+        said = chat.read(answer, self.endpoint.model)
         self.rest, self._pause = None, FIRST_REST
-        return caption
+        return said
 
     async def models(self, timeout: float) -> list[str] | None:
         """The names it offers; empty where there are too many to tell, None where the answer is none of such an API.
@@ -104,8 +106,8 @@ class Remote:
         names = [chat.dig(entry, "id") for entry in found]
         return [name for name in names if isinstance(name, str)]
 
-    def wire(self, picture: bytes, text: str, max_tokens: int, temperature: float) -> Wire:
-        body = self._body(picture, text, max_tokens, temperature)
+    def wire(self, picture: bytes, asked: chat.Asked, temperature: float) -> Wire:
+        body = self._body(picture, asked, temperature)
         return Wire(str(self.endpoint.at("chat/completions")), body, self._headers)
 
     @property
@@ -118,8 +120,8 @@ class Remote:
         login = {"Authorization": f"Bearer {key.get_secret_value()}"} if key else {}
         return {"Content-Type": "application/json", "User-Agent": USER_AGENT} | login
 
-    def _body(self, picture: bytes, text: str, max_tokens: int, temperature: float) -> bytes:
-        question = chat.question(picture, text, max_tokens, temperature)
+    def _body(self, picture: bytes, asked: chat.Asked, temperature: float) -> bytes:
+        question = chat.question(picture, asked, temperature) | (asked.probabilities if self.weighs else {})
         return json.dumps({"model": self.endpoint.model, **question, **self.endpoint.extra_body}).encode()
 
     async def _send(self, method: str, what: str, body: bytes | None = None) -> tuple[int, bytes, httpx.Headers]:

@@ -26,6 +26,7 @@ from agent.plugin import (
     Wire,
 )
 from plugins.captioners.answering import caption_and_answers
+from plugins.captioners.chat import Asked, Said
 from plugins.captioners.engine import endpoint
 from plugins.captioners.engine.client import Client, EngineLost, encoded
 from plugins.captioners.engine.errors import NotStarted
@@ -99,7 +100,8 @@ class Transformers(Captioner[TransformersConfig]):
         client = self.engine.client
         if client is None:
             return None
-        return client.wire(self._body(client, encoded(request.picture), request.prompt, request.max_tokens))
+        asked = Asked(request.prompt, request.max_tokens)
+        return client.wire(client.body(encoded(request.picture), asked, self.config.temperature))
 
     async def caption(self, request: CaptionRequest) -> Caption:
         async with self.engine.asking(request.timeout) as client:
@@ -110,10 +112,10 @@ class Transformers(Captioner[TransformersConfig]):
     async def _caption(self, client: Client, request: CaptionRequest) -> Caption:
         picture = encoded(request.picture)
 
-        async def ask(text: str, max_tokens: int) -> Caption:
-            body = self._body(client, picture, text, max_tokens)
+        async def ask(asked: Asked) -> Said:
+            body = client.body(picture, asked, self.config.temperature)
             try:
-                caption = await client.complete(body, self.model, request.timeout)
+                said = await client.complete(body, self.model, request.timeout)
             except EngineLost:
                 self.engine.lost()
                 raise
@@ -123,12 +125,9 @@ class Transformers(Captioner[TransformersConfig]):
                     self.engine.lost()  # it gives the caption up, or hangs: its health tells
                 raise
             self.engine.answered()
-            return caption
+            return said
 
         return await caption_and_answers(request, ask)
-
-    def _body(self, client: Client, picture: bytes, text: str, max_tokens: int) -> bytes:
-        return client.body(picture, text, max_tokens, self.config.temperature)
 
     async def _guard_memory(self) -> None:
         """PyTorch and what lies under it may hold ever more: start it afresh while no caption is under way."""

@@ -47,6 +47,8 @@ class Behaviour:
     ignores_term: bool = False
     status: int = 200
     answer: Any = field(default_factory=lambda: ANSWER)
+    answers: list[Any] = field(default_factory=list)
+    """What it says first, one after another."""
     hangs: bool = False
     """It takes questions and never answers them."""
     silent: bool = False
@@ -130,6 +132,11 @@ class _Server(ThreadingHTTPServer):
     behaviour: Behaviour
     folder: Path
     began: float
+    questions = 0
+
+    def said(self, how: Behaviour) -> Any:
+        self.questions += 1
+        return how.answers[self.questions - 1] if self.questions <= len(how.answers) else how.answer
 
     def server_bind(self) -> None:
         self.socket.bind(self.server_address)
@@ -177,7 +184,7 @@ class _Handler(BaseHTTPRequestHandler):
             self.end_headers()
             while True:
                 self.wfile.write(b" " * 65536)
-        self._say(how.status, how.answer)
+        self._say(how.status, self.server.said(how))
 
     def _say(self, status: int, answer: Any) -> None:
         body = answer.encode() if isinstance(answer, str) else json.dumps(answer).encode()

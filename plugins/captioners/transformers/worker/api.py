@@ -13,7 +13,7 @@ import time
 from http.server import BaseHTTPRequestHandler
 from typing import Any
 
-from plugins.captioners.transformers.worker.job import Answer, Job
+from plugins.captioners.transformers.worker.job import Answer, Job, Token
 
 MOST_BYTES = 64 << 20
 MOST_WAITING = 16
@@ -134,6 +134,7 @@ def read(request: Any) -> Job:
         text="\n".join(words),
         max_tokens=max(1, int(request.get("max_tokens", 60))),
         temperature=float(request.get("temperature", 0)),
+        tops=max(1, int(request.get("top_logprobs", 1))) if request.get("logprobs") else 0,
     )
 
 
@@ -144,6 +145,7 @@ def told(answer: Answer) -> dict[str, Any]:
                 "index": 0,
                 "message": {"role": "assistant", "content": answer.text},
                 "finish_reason": "length" if answer.cut else "stop",
+                "logprobs": None if answer.said is None else {"content": [place(token) for token in answer.said]},
             }
         ],
         "usage": {"prompt_tokens": answer.prompt_tokens, "completion_tokens": answer.tokens},
@@ -155,3 +157,8 @@ def told(answer: Answer) -> dict[str, Any]:
             "predicted_ms": answer.generate_ms,
         },
     }
+
+
+def place(token: Token) -> dict[str, Any]:
+    likely = [{"token": text, "logprob": logprob} for text, logprob in token.likely]
+    return {"token": token.text, "logprob": token.logprob, "top_logprobs": likely}

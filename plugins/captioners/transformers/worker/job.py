@@ -15,6 +15,15 @@ class Refused(Exception):
 
 
 @dataclass
+class Token:
+    """A piece of an answer, and the likeliest in its place, each with its log-probability."""
+
+    text: str
+    logprob: float
+    likely: list[tuple[str, float]]
+
+
+@dataclass
 class Answer:
     text: str
     cut: bool
@@ -25,6 +34,8 @@ class Answer:
     """Of the prompt's tokens: known from the question before."""
     prompt_ms: float
     generate_ms: float
+    said: list[Token] | None = None
+    """The tokens one by one, the last of which may be the end; None where the model's code does not tell."""
 
 
 @dataclass
@@ -33,6 +44,8 @@ class Job:
     text: str
     max_tokens: int
     temperature: float
+    tops: int = 0
+    """So many of the likeliest tokens in each place are wanted; 0: not even the one that was said."""
     cancelled: threading.Event = field(default_factory=threading.Event)
     done: threading.Event = field(default_factory=threading.Event)
     answer: Answer | None = None

@@ -13,7 +13,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from plugins.captioners.transformers.worker.job import Answer, Job, Refused
+from plugins.captioners.transformers.worker.job import Answer, Job, Refused, Token
 from plugins.captioners.transformers.worker.place import Unfit
 from plugins.captioners.transformers.worker.tiles import FAKE, GLOBAL, IMAGE, Layout, read
 
@@ -71,10 +71,13 @@ class SmolVLM:
         reused = self._recall(ids, hashlib.sha256(job.picture).digest())
         logits = self._read(ids[reused:], None if reused else self._layout.pixels(picture))
         said: list[int] = []
+        places: list[Token] = []
         first = 0.0
         while len(said) < job.max_tokens:
             token = self._choose(logits, job.temperature)
             first = first or time.perf_counter()
+            if job.tops:
+                places.append(self._place(logits, token, job.tops))
             if token in self._ends:
                 break
             said.append(token)
@@ -88,7 +91,20 @@ class SmolVLM:
             reused=reused,
             prompt_ms=(first - began) * 1000,
             generate_ms=(time.perf_counter() - first) * 1000,
+            said=places or None,
         )
+
+    def _place(self, logits: Any, token: int, tops: int) -> Token:
+        logprobs = self._torch.log_softmax(logits.float(), -1)
+        best = logprobs.topk(min(tops, len(logprobs)))
+        likely = [
+            (self._piece(one), value) for one, value in zip(best.indices.tolist(), best.values.tolist(), strict=True)
+        ]
+        return Token(self._piece(token), float(logprobs[token]), likely)
+
+    def _piece(self, token: int) -> str:
+        """An end is nothing, as llama-server has it."""
+        return str(self._tokenizer.decode([token], skip_special_tokens=True))
 
     def _prompt(self, job: Job) -> tuple[list[int], Any]:
         picture = read(job.picture)

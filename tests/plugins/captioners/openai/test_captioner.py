@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import base64
+import json
 import logging
+import math
 import ssl
 import time
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from agent.plugin import CaptionUnavailable, Failure
+from agent.plugin import BooleanQuestion, CaptionUnavailable, ChoiceQuestion, Failure, NumberQuestion, Question
+from plugins.captioners.chat import Asked
 from plugins.captioners.openai.config import Endpoint
 from plugins.captioners.openai.remote import Remote
 from tests.fakes.broker import free_port
@@ -51,6 +55,100 @@ async def test_questions_follow_the_caption_and_one_without_an_answer_is_unknown
             "dog": None,
             "eyes": "two",
         }
+
+
+BOOLEAN = BooleanQuestion(type="boolean", ask="Is there a cat?")
+TYPED: dict[str, Question] = {
+    "cat": BOOLEAN,
+    "cars": NumberQuestion(type="number", ask="How many cars?", max=10, unit="cars"),
+    "bin": ChoiceQuestion(type="choice", ask="Which bin is out?", options=("blue", "green, with a lid", "none")),
+}
+
+
+def weighed(text: str, *places: dict[str, float]) -> Answer:
+    """With the probabilities of its tokens: the first of each place is what was said."""
+    tops = [[{"token": one, "logprob": math.log(p)} for one, p in place.items()] for place in places]
+    content = [{**place[0], "top_logprobs": place} for place in tops]
+    choice = {"message": {"role": "assistant", "content": text}, "logprobs": {"content": content}}
+    return Answer(body=json.dumps({"choices": [choice]}).encode())
+
+
+async def test_typed_answers_are_told_how_to_be_and_read_as_they_come(captioner: Make, request_: Ask) -> None:
+    async with Receiver.running() as server:
+        remote = captioner(server.url)
+        server.answer(says("A cat."), says("Yes, there is."), says("I see 3 cars."), says("The green, with a lid."))
+        first = await remote.caption(request_(questions=TYPED))
+        assert [answer.value for answer in first.answers.values()] == [True, 3, "green, with a lid"]
+        assert all(answer.confidence is None for answer in first.answers.values())
+        caption, *asked = [request.json for request in server.requests]
+        assert "logprobs" not in caption
+        assert all((one["logprobs"], one["top_logprobs"]) == (True, 20) for one in asked)
+        assert [one["messages"][0]["content"][1]["text"] for one in asked] == [
+            "Is there a cat? Answer yes or no.",
+            "How many cars? Answer with a whole number (cars) from 0 to 10 only.",
+            "Which bin is out? Answer with one of these only: blue; green, with a lid; none.",
+        ]
+        server.answer(says("A cat."), says("Perhaps."), says("3 cars and 2 dogs"), says("blue or none"))
+        unknown = await remote.caption(request_(questions=TYPED))
+        assert [answer.value for answer in unknown.answers.values()] == [None] * 3
+        server.answer(says("A cat."), says("It is not."), says("11"), says("red"))
+        unknown = await remote.caption(request_(questions=TYPED))
+        assert [answer.value for answer in unknown.answers.values()] == [None] * 3
+
+
+@pytest.mark.parametrize(
+    ("answer", "value", "confidence"),
+    [
+        (weighed("Yes.", {"Yes": 0.6, "No": 0.2, "yes": 0.1}, {".": 0.9}), True, 0.7778),
+        (weighed("Yes", {"Yes": 0.4, "No": 0.3, "no": 0.3}), False, 0.6),
+        (weighed("The answer is no.", {"The": 0.9, "yes": 0.1}, {" answer": 1.0}), False, None),
+        (weighed("There is a cat.", {"There": 0.9, "yes": 0.1}, {" is": 1.0}), None, None),
+        (weighed("Yes and no", {"Yes": 1.0}, {" and": 1.0}), None, None),
+    ],
+)
+async def test_they_are_as_sure_as_the_endpoint_tells(
+    captioner: Make, request_: Ask, answer: Answer, value: bool | None, confidence: float | None
+) -> None:
+    async with Receiver.running() as server:
+        server.answer(says("A cat."), answer, weighed("KEEP OUT", {"KEEP": 0.81}, {" OUT": 1.0}))
+        said = await captioner(server.url).caption(request_(questions={"cat": BOOLEAN, "sign": "What does it say?"}))
+        assert (said.answers["cat"].value, said.answers["cat"].confidence) == (value, confidence)
+        assert (said.answers["sign"].value, said.answers["sign"].confidence) == ("KEEP OUT", 0.9)
+
+
+NO_LOGPROBS = Answer(400, body=b'{"error": {"message": "logprobs is not supported"}}')
+
+
+@pytest.mark.parametrize("status", [400, 422])
+async def test_an_endpoint_that_refuses_to_tell_probabilities_is_asked_without_from_then_on(
+    captioner: Make, request_: Ask, status: int
+) -> None:
+    async with Receiver.running() as server:
+        remote = captioner(server.url, calls_per_minute=100)
+        server.answer(says("A cat."), replace(NO_LOGPROBS, status=status), says("yes"), says("3"), says("blue"))
+        first = await remote.caption(request_(questions=TYPED))
+        assert [answer.value for answer in first.answers.values()] == [True, 3, "blue"]
+        assert ["logprobs" in request.json for request in server.requests] == [False, True, False, False, False]
+        assert remote.state == "ready"
+
+
+async def test_one_that_refuses_the_question_itself_is_asked_for_probabilities_again(
+    captioner: Make, request_: Ask
+) -> None:
+    async with Receiver.running() as server:
+        refusal = replace(NO_LOGPROBS, body=b'{"error": {"message": "too long"}}')
+        server.answer(says("A cat."), refusal, refusal, says("3"), says("blue"))
+        first = await captioner(server.url).caption(request_(questions=TYPED))
+        assert [answer.value for answer in first.answers.values()] == [None, 3, "blue"]
+        assert ["logprobs" in request.json for request in server.requests] == [False, True, False, True, True]
+
+
+async def test_asking_again_without_probabilities_takes_of_the_budget(captioner: Make, request_: Ask) -> None:
+    async with Receiver.running() as server:
+        server.answer(says("A cat."), NO_LOGPROBS, says("yes"))
+        said = await captioner(server.url, calls_per_minute=2).caption(request_(questions={"cat": BOOLEAN}))
+        assert said.answers["cat"].value is None
+        assert len(server.requests) == 2
 
 
 async def test_the_next_endpoint_answers_while_the_first_is_down_and_the_first_is_left_alone(
@@ -240,7 +338,7 @@ async def test_each_failure_lengthens_the_rest_and_a_success_ends_it() -> None:
             server.answer(answer)
             await asyncio.sleep(remote.resting)
             with suppress(CaptionUnavailable):
-                await remote.ask(b"\xff\xd8\xff", "?", 60, 0, 10)
+                await remote.ask(b"\xff\xd8\xff", Asked("?", 60), 0, 10)
             rests.append(remote.resting)
         await remote.close()
     assert 0.5 < rests[0] <= 1 < rests[1] <= 2

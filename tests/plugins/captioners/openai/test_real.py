@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from agent.plugin import CaptionUnavailable, Context
+from agent.plugin import BooleanQuestion, CaptionUnavailable, Context
 from plugins.captioners.llama_server import LlamaServer, LlamaServerConfig
 from plugins.sources.demo.scenes import caption, draw, random_scene
 from tests.fakes.broker import free_port
@@ -37,9 +37,12 @@ async def test_a_llama_server_that_already_runs_captions_exactly(
         for scene in scenes:
             file = io.BytesIO()
             draw(scene, 640, 480, rng).resize((96, 96)).save(file, "JPEG", quality=95)
-            said = await remote.caption(request_(file.getvalue(), questions={"cat": "Is there a cat?"}))
+            cat = BooleanQuestion(type="boolean", ask="Is there a cat?")
+            said = await remote.caption(request_(file.getvalue(), questions={"cat": cat, "word": cat.ask}))
             assert said.text == caption(scene)
-            assert (said.answers["cat"].value == "yes") == ("cat" in caption(scene))
+            assert said.answers["cat"].value is ("cat" in caption(scene))
+            assert said.answers["word"].value == ("yes" if "cat" in caption(scene) else "no")
+            assert all((answer.confidence or 0) > 0.5 for answer in said.answers.values())
             assert said.image_ms > 0
         stranger = captioner(**options, api_key="wrong")
         with pytest.raises(CaptionUnavailable, match="api_key"):

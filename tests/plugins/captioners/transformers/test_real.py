@@ -18,7 +18,18 @@ import psutil
 import pytest
 from PIL import Image
 
-from agent.plugin import Caption, CaptionRequest, CaptionUnavailable, Context, Failure, TextQuestion
+from agent.plugin import (
+    BooleanQuestion,
+    Caption,
+    CaptionRequest,
+    CaptionUnavailable,
+    ChoiceQuestion,
+    Context,
+    Failure,
+    NumberQuestion,
+    Question,
+    TextQuestion,
+)
 from plugins.captioners.engine.owner import State
 from plugins.captioners.transformers import Transformers
 from tests.fakes.engine.waiting import gone, until
@@ -75,16 +86,37 @@ async def test_questions_are_answered_from_what_is_known_of_the_picture(
         for kind in ("person", "dog", "car"):
             found = [(truth, picture) for truth, picture in known_scenes(40) if kind in truth]
             truth, picture = found[0]
-            questions = {name: TextQuestion(ask=f"Is there a {name}?") for name in ("person", "dog", "car")}
+            questions = {
+                name: BooleanQuestion(type="boolean", ask=f"Is there a {name}?") for name in ("person", "dog", "car")
+            }
             caption = await ours.caption(request_(jpeg(picture), questions=questions))
             assert caption.text == truth
-            assert {id_: answer.value for id_, answer in caption.answers.items()} == {
-                name: "yes" if name == kind else "no" for name in ("person", "dog", "car")
+            assert {name: answer.value for name, answer in caption.answers.items()} == {
+                name: name == kind for name in ("person", "dog", "car")
             }
+            assert all(0.9 < (answer.confidence or 0) <= 1 for answer in caption.answers.values())
         wire = await _raw(ours, jpeg(picture), "What is in the image?")
         assert wire["timings"]["cache_n"] >= 2 * 16, "the picture's tokens"
         wire = await _raw(ours, jpeg(found[1][1]), "What is in the image?")
         assert wire["timings"]["cache_n"] == 0, "another picture"
+
+
+async def test_answers_are_read_where_they_can_be_and_are_as_sure_as_their_tokens(
+    running: Running, torch: Path, tiny: Path, request_: Ask
+):
+    truth, picture = known_scenes(1)[0]
+    questions: dict[str, Question] = {
+        "words": TextQuestion(ask="Describe the image.", max_tokens=60),
+        "chosen": ChoiceQuestion(type="choice", ask="Describe the image.", options=(truth, "A Öltank.")),
+        "cars": NumberQuestion(type="number", ask="How many cars are there?"),
+    }
+    async with running(model=tiny, python=torch, dtype="float32") as ours:
+        await ours.ready(START)
+        answers = (await ours.caption(request_(jpeg(picture), questions=questions))).answers
+        assert (answers["words"].value, answers["chosen"].value) == (truth, truth)
+        assert 0.9 < (answers["words"].confidence or 0) <= 1
+        assert 0.9 < (answers["chosen"].confidence or 0) <= 1
+        assert (answers["cars"].value, answers["cars"].confidence) == (None, None), "it was not taught to count"
 
 
 async def _raw(captioner: Transformers, picture: bytes, text: str) -> dict[str, Any]:
