@@ -40,11 +40,10 @@ STOP_TIME = 60.0
 RECORD = re.compile(r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d\.\d{3}\S* (?P<level>[A-Z]+) \(.*?\) \[(?P<logger>\S+)\] ")
 COMPLAINTS = {"WARNING", "ERROR", "CRITICAL"}
 OF_THE_RIG = (
-    r"\[homeassistant\.bootstrap\] Skipping pip installation",
-    r"\[homeassistant\.components\.camera\.img_util\] Error loading libturbojpeg",  # pictures of cameras, a bit slower
-    r"\[homeassistant\.(bootstrap|setup)\] (Waiting for integrations|Setup of .* is taking over)",  # a busy machine
-    r"\[homeassistant\.components\.recorder\.util\] (The system could not validate|Ended unfinished session)",  # kill
-    r"\[homeassistant\.helpers\.entity\] Update of .* is taking over",
+    r"\[homeassistant\.bootstrap\] (Skipping pip installation|Waiting for integrations)",
+    r"\[homeassistant\.components\.camera\.img_util\] Error loading libturbojpeg",  # small pictures, a bit slower
+    r"\[homeassistant\.components\.recorder\.util\] (The system could not validate|Ended unfinished session)",  # killed
+    r"(is taking over|took) [\d.]+ seconds",  # a busy machine
 )
 """Complaints that no publisher has caused."""
 
@@ -88,6 +87,7 @@ class HomeAssistant:
         self._api = await self._connected.enter_async_context(Api.signed_in(self.url, self._token))
         await self.until(self._is_up, START_TIME)
         if not self._entry:
+            await onboarding.confirm_address(self.api)
             self._entry = await onboarding.add_mqtt(self.api, self._broker)
             await self.until(self._has_written_down, START_TIME)
         if connected:
@@ -205,6 +205,8 @@ class HomeAssistant:
                 return found
         except TimeoutError:
             raise AssertionError(f"not within {seconds:g} s.\n{await self._situation()}") from None
+        except ConnectionError as gone:
+            raise AssertionError(f"{gone}.\n{await self._situation()}") from gone
 
     async def _registry(self) -> list[dict[str, Any]]:
         return await self.api.ask("config/entity_registry/list")

@@ -85,6 +85,8 @@ class Api:
         try:
             await self._socket.send(json.dumps({"id": number, "type": command, **details}))
             said = await asyncio.wait_for(answer, ANSWER_TIME)
+        except websockets.ConnectionClosed as closed:
+            raise ConnectionError("Home Assistant has closed the connection") from closed
         finally:
             del self._answers[number]
         if not said["success"]:

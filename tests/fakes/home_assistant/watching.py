@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import Any
 
-from tests.fakes.home_assistant.api import Api
+from tests.fakes.home_assistant.api import Api, Refused
 
 CHANGED = "state_changed"
 REGISTERED = "entity_registry_updated"
@@ -45,8 +45,9 @@ class Seen:
         while event := await events.get():
             if event["event_type"] == REGISTERED and event["data"]["action"] != "remove":
                 entity_id = event["data"]["entity_id"]
-                entry = await api.ask("config/entity_registry/get", entity_id=entity_id)
-                self._unique_ids[entity_id] = entry["unique_id"]
+                with suppress(Refused):  # it may have gone since
+                    entry = await api.ask("config/entity_registry/get", entity_id=entity_id)
+                    self._unique_ids[entity_id] = entry["unique_id"]
             async with self._news:
                 self.events.append(event)
                 self._news.notify_all()
@@ -54,7 +55,7 @@ class Seen:
 
 @asynccontextmanager
 async def watching(api: Api, *more: str) -> AsyncIterator[Seen]:
-    """Changes of states, and events of ``more`` types, from here to the end of the block."""
+    """Changes of states, and events of ``more`` types, from here to the end of the block or of Home Assistant."""
     events: asyncio.Queue[dict[str, Any]] = asyncio.Queue()
     numbers = [await api.subscribe(event_type, events) for event_type in (REGISTERED, CHANGED, *more)]
     registry = await api.ask("config/entity_registry/list")
