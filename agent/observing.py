@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import timedelta
 from itertools import pairwise
@@ -18,7 +18,8 @@ from agent.errors import Failure, JournalUnavailable
 from agent.journal import Journal
 from agent.picture import Picture
 from agent.status import Counters
-from agent.values import Caption, Latency, LookError, ModelView, Moment, Observation, PictureFacts, SentFacts
+from agent.steady import Steadiness
+from agent.values import Answer, Caption, Latency, LookError, ModelView, Moment, Observation, PictureFacts, SentFacts
 
 # A full stop within a number or before a letter ends nothing; the marks of Chinese, Japanese, Arabic and Hindi do.
 _SENTENCE_END = re.compile(r"[.!?…](?=\s|$)|[\u3002\uff01\uff1f\u061f\u0964]")
@@ -83,6 +84,7 @@ class Observer:
         self._counters = counters
         self._told = told
         self._failing: dict[str, tuple[Failure, float, int]] = {}
+        self._steadiness = Steadiness()
         self._log = logging.getLogger("camscribe.looks")
 
     async def succeeded(  # the facts of one look, named at its one call
@@ -108,7 +110,7 @@ class Observer:
             captioner=captioner,
             model=caption.model,
             tokens=caption.tokens,
-            answers=caption.answers,
+            answers=self._answers(camera, look, caption),
             sent=SentFacts(width=sent.width, height=sent.height, geometry=view.geometry, sha256=sent.sha256),
         )
         self._recovered(camera)
@@ -137,8 +139,15 @@ class Observer:
             camera.looked(observation)
 
     def forget(self, camera: str) -> None:
-        """It is another one from now on: how its looks fail is news again."""
+        """It is another one from now on: how its looks fail is news again, and what was steady says nothing of it."""
         self._failing.pop(camera, None)
+        self._steadiness.forget(camera)
+
+    def _answers(self, camera: Camera, look: Look, caption: Caption) -> Mapping[str, Answer]:
+        if not look.questions:
+            return caption.answers
+        before = camera.last_good.answers if camera.last_good else {}
+        return self._steadiness.told(camera.id, camera.settings.questions, caption.answers, before)
 
     def _worth_telling(self, camera: Camera, kind: Failure, message: str) -> bool:
         now = self._clock.now().monotonic

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 
 import pytest
 
 from agent.camera import Camera
 from agent.errors import CaptionUnavailable, Failure
-from agent.values import Caption, CaptionRequest, Detail, Geometry, ModelView
+from agent.steady import Steadiness
+from agent.values import Answer, Caption, CaptionRequest, Detail, Geometry, ModelView
 from tests.fakes.looking import Desk, NoConfig, ScriptedCaptioner, desk
 from tests.fakes.waiting import eventually
 
@@ -177,6 +179,67 @@ async def test_a_prompt_of_ones_own_asks_no_questions(tmp_path):
             await eventually(lambda: len(house.captioner.requests) == 3, 10)
     asked = [[(name, question.ask) for name, question in r.questions.items()] for r in house.captioner.requests]
     assert asked == [[("person", "Is anybody there? Answer in German.")], [], asked[0]]
+
+
+async def test_only_what_is_answered_in_words_is_asked_for_in_a_language(tmp_path):
+    questions = {
+        "dog": {"type": "boolean", "ask": "Is there a dog?"},
+        "cars": {"type": "number", "ask": "How many cars?"},
+        "bin": {"type": "choice", "ask": "Which bin?", "options": ["blau", "grün"]},
+        "sign": {"type": "text", "ask": "What does it say?", "max_tokens": 7},
+    }
+    async with desk(tmp_path) as house:
+        camera = house.camera(questions=questions, language="de")
+        async with running(camera):
+            await asyncio.wait_for(camera.ask("manual"), 10)
+    (request,) = house.captioner.requests
+    assert request.prompt.endswith("Answer in German.")
+    asked = [question.ask for question in request.questions.values()]
+    assert asked == ["Is there a dog?", "How many cars?", "Which bin?", "What does it say? Answer in German."]
+    assert request.questions["sign"].max_tokens == 7
+
+
+class Sure(ScriptedCaptioner):
+    """Answers each question with yes, as sure as ``yes`` says."""
+
+    yes = 0.9
+
+    async def caption(self, request: CaptionRequest) -> Caption:
+        answers = {name: Answer(value=True, confidence=self.yes) for name in request.questions}
+        return replace(await super().caption(request), answers=answers)
+
+
+async def test_what_is_steady_is_told_with_each_look_by_the_cameras_own_questions(tmp_path):
+    options = {
+        "captioner": "sure",
+        "questions": {"dog": {"type": "boolean", "ask": "Is there a dog?"}, "sign": "What does it say?"},
+    }
+    async with desk(tmp_path) as house:
+        sure = Sure(NoConfig(), house.context)
+        sure.say = lambda _request: "A cat."
+        house.start("sure", sure)
+        camera = house.camera(**options)
+
+        async def look(yes, prompt=None):
+            sure.yes = yes
+            seen = await asyncio.wait_for(camera.ask("manual", prompt), 10)
+            return seen.answers["dog"].steady if seen.answers else "nothing asked"
+
+        async with running(camera):
+            assert [await look(0.5), await look(0.8), await look(0.2, "Is there a dog?"), await look(0.5)] == [
+                *(None, True, "nothing asked", True),
+            ]
+        last = camera.last_good
+        assert last.answers["sign"].steady is None
+        assert (await house.recorded())[-1].answers["dog"].steady is True
+        # As after a restart: the last good look comes from the journal.
+        house.observer._steadiness = Steadiness()
+        camera = house.camera(**options)
+        camera.remember(last)
+        async with running(camera):
+            assert await look(0.5) is True
+            house.observer.forget(camera.id)
+            assert await look(0.5) is None
 
 
 async def test_the_camera_says_how_much_detail_the_model_gets(tmp_path):
