@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 import httpx
+import psutil
 import pytest
 import yaml
 
@@ -91,7 +92,7 @@ class HomeAssistant:
             self._entry = await onboarding.add_mqtt(self.api, self._broker)
             await self.until(self._has_written_down, START_TIME)
         if connected:
-            await self.until(self._has_loaded_mqtt, START_TIME)
+            await self.until(self.connected, START_TIME)
 
     async def stop(self) -> None:
         """As its user would: it says goodbye and writes down what it knows."""
@@ -100,6 +101,14 @@ class HomeAssistant:
     async def kill(self) -> None:
         """kill -9. What is not yet in its files it has forgotten then; new entities are written after ten seconds."""
         await self._end(signal.SIGKILL)
+
+    async def connected(self) -> bool:
+        """Its MQTT integration is loaded, which it also is while the broker is away, and has a connection to it."""
+        assert self._process
+        entries = await self.api.ask("config_entries/get", domain="mqtt")
+        connections = psutil.Process(self._process.pid).net_connections("tcp4")
+        peers = {seen.raddr.port for seen in connections if seen.raddr and seen.status == psutil.CONN_ESTABLISHED}
+        return [entry["state"] for entry in entries] == ["loaded"] and self._broker.port in peers
 
     @property
     def api(self) -> Api:
@@ -145,10 +154,6 @@ class HomeAssistant:
 
     async def _is_up(self) -> bool:
         return (await self.api.ask("get_config"))["state"] == "RUNNING"
-
-    async def _has_loaded_mqtt(self) -> bool:
-        entries = await self.api.ask("config_entries/get", domain="mqtt")
-        return [entry["state"] for entry in entries] == ["loaded"]
 
     def _has_written_down(self) -> bool:
         """Its account and the MQTT entry, so that kill -9 loses neither."""
