@@ -103,8 +103,8 @@ class Options:
         return len(self._left(text)) > 1
 
     def value(self, text: str) -> Value:
-        whole = [option for option in self._left(text) if text.startswith(folded(option))]
-        return self.values[max(whole, key=len)] if whole else None
+        whole = next((option for option in self._left(text) if text.startswith(folded(option))), None)
+        return None if whole is None else self.values[whole]
 
     def _left(self, text: str) -> set[str]:
         """Those it may be the beginning of, else the longest that stands at its own beginning."""

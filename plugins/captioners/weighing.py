@@ -45,17 +45,14 @@ def weigh(form: Form, tokens: Sequence[Token]) -> Weighed:
     text = b""
     confidence = able = 1.0
     for token in tokens:
-        before = _text(text)
         pieces = _Pieces(form, text, token.likely)
         after = _text(text, token.said)
         if not form.admits(after) or not pieces.total:
             return NOTHING
-        if form.value(before) is None:
-            able *= min(1.0, pieces.total)
-        if form.open(before):
-            if before == "" and (other := pieces.likelier(after)):
-                return _enough(form.value(other), pieces.share(other), able)
-            confidence *= pieces.share(after)
+        able *= min(1.0, pieces.total)
+        if not _text(text) and (other := pieces.likelier(after)):
+            return _enough(form.value(other), pieces.share(other), able)
+        confidence *= pieces.share(after)
         text += token.said
         if not form.open(after) and form.value(after) is not None:
             break

@@ -55,6 +55,7 @@ def test_yes_and_no(words: str, value: bool | None) -> None:
         ({}, "three", None),
         ({}, "between 3-4", None),
         ({}, "3rd", None),
+        ({}, "the 3rd of 5", None),
         ({}, "12x", None),
         ({}, "4711", None),
         ({}, "-1", None),

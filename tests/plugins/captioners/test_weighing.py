@@ -58,6 +58,12 @@ def test_what_the_model_would_hardly_have_said_is_no_answer():
     assert weigh(shape(DOOR), [place("cl", 0.9), place("osed", 0.001, oud=0.9)]).value is None
 
 
+def test_a_sentence_behind_the_answer_is_no_reason_to_doubt_it():
+    sentence = [place(word, 0.5) for word in (",", " there", " is", " one", " on", " the", " step", ".")]
+    said = weigh(shape(BOOLEAN), [place("Yes", 0.9, No=0.1), *sentence])
+    assert (said.value, said.confidence) == (True, 0.9)
+
+
 def test_options_of_which_one_begins_another():
     ends = weigh(shape(DOOR), [place("open", 0.8, closed=0.2), place("", 0.6, _wide=0.3, _for=0.1)])
     assert (ends.value, ends.confidence) == ("open", pytest.approx(0.8 * 0.7, abs=1e-4))
@@ -66,6 +72,7 @@ def test_options_of_which_one_begins_another():
     # That it is followed by a word which no option has is no reason to doubt it.
     assert weigh(shape(DOOR), [place("Open", 1.0), place(" door", 0.9, _wide=0.1)]).value == "open"
     assert weigh(shape(DOOR), [place("opened", 1.0)]).value is None
+    assert weigh(shape(DOOR), [place("open", 1.0), place("", LEAST / 2, ed=0.9)]).value is None, "opened, rather"
 
 
 def test_letters_that_are_cut_up():
@@ -82,6 +89,7 @@ def test_numbers_go_on_or_end():
     assert (three.value, three.confidence) == (3, 0.4)
     thirty = weigh(shape(CARS), [place("3", 0.5, **{"2": 0.5}), place("0", 0.8, **{"": 0.2}), place(" cars", 1.0)])
     assert (thirty.value, thirty.confidence) == (30, 0.4)
+    assert weigh(shape(CARS), [place("3", 0.5, **{"-": 0.5})]).confidence == 1, "none is less than none"
 
 
 @pytest.mark.parametrize(
