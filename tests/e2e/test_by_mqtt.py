@@ -83,8 +83,8 @@ async def test_a_free_question_is_answered_and_changes_no_state(tmp_path: Path):
         made = config(broker)
         made["cameras"]["door"]["every"] = "1h"
         async with camscribe("run", "--config", str(write_config(tmp_path, made))):
-            await listener.until(lambda heard: heard.on(DOOR.format("picture")), 60)
-            state = (await listener.until(lambda heard: heard.json(DOOR.format("state"))[-1:]))[0]
+            await listener.until(lambda heard: heard.on(DOOR.format("event")), 60)
+            state = listener.heard.json(DOOR.format("state"))[-1]
             assert state["answers"]["person"]["confidence"] > 0.5
             assert state["answers"]["person"]["steady"] in (True, False)
             assert state["answers"]["colour"]["value"] in ("red", "blue", None)

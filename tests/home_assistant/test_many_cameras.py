@@ -1,4 +1,4 @@
-"""Thirty cameras with five questions each: announced in time, in messages that a broker takes, and no storm at a birth."""
+"""Thirty cameras with five questions each: announced in time, in messages a broker takes, and no storm at a birth."""
 
 from __future__ import annotations
 
