@@ -60,11 +60,28 @@ class Tls(PluginConfig):
         return context
 
 
+class Heard(ssl.SSLSocket):
+    """Remembers why the other side broke off: with TLS 1.3 it refuses a certificate only after the handshake, and a
+    library may make no more of that than a lost connection."""
+
+    alert: ssl.SSLError | None = None
+
+    def recv(self, buflen: int = 1024, flags: int = 0) -> bytes:
+        try:
+            return super().recv(buflen, flags)
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError, ssl.SSLEOFError):
+            raise
+        except ssl.SSLError as error:
+            self.alert = error
+            raise
+
+
 class Named(ssl.SSLContext):
     """Asks for, and checks, a name of its own where one is given; remembers the last socket it has wrapped."""
 
     named: str | None = None
-    last: ssl.SSLSocket | None = None
+    last: Heard | None = None
+    sslsocket_class = Heard
 
     def wrap_socket(
         self,
@@ -76,8 +93,10 @@ class Named(ssl.SSLContext):
         session: ssl.SSLSession | None = None,
     ) -> ssl.SSLSocket:
         name = self.named or server_hostname
-        self.last = super().wrap_socket(sock, server_side, do_handshake_on_connect, suppress_ragged_eofs, name, session)
-        return self.last
+        made = super().wrap_socket(sock, server_side, do_handshake_on_connect, suppress_ragged_eofs, name, session)
+        assert isinstance(made, Heard)
+        self.last = made
+        return made
 
     def wrap_bio(
         self,

@@ -7,6 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 
+_EXPIRED = "-days -1"
+
+
 @dataclass(frozen=True)
 class Pair:
     certificate: Path
@@ -25,8 +28,8 @@ class Authority:
             *("-subj", f"/CN={name}", "-keyout", self._key, "-out", self.ca),
         )
 
-    def pair(self, name: str, names: str) -> Pair:
-        """``names`` in openssl's words: ``DNS:localhost,IP:127.0.0.1``."""
+    def pair(self, name: str, names: str, *, expired: bool = False) -> Pair:
+        """``names`` in openssl's words: ``DNS:localhost,IP:127.0.0.1``. ``expired``: it was good until yesterday."""
         made = Pair(self._folder / f"{name}.pem", self._folder / f"{name}.key")
         request, extra = self._folder / f"{name}.csr", self._folder / f"{name}.ext"
         extra.write_text(f"subjectAltName={names}\n")
@@ -35,7 +38,7 @@ class Authority:
             *("-subj", f"/CN={name}", "-keyout", made.key, "-out", request),
         )
         self._openssl(
-            "x509 -req -days 30 -CAcreateserial",
+            f"x509 -req -CAcreateserial {_EXPIRED if expired else '-days 30'}",
             *("-in", request, "-CA", self.ca, "-CAkey", self._key, "-extfile", extra, "-out", made.certificate),
         )
         return made

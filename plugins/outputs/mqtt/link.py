@@ -243,7 +243,9 @@ class Link(aiomqtt.Client):
         self, client: Any, userdata: Any, flags: Any, reason: ReasonCode, properties: Any = None
     ) -> None:
         if not self._connected.done() and not self._abandoned:
-            self._connected.set_exception(aiomqtt.MqttError("it closed the connection without an answer"))
+            error = aiomqtt.MqttError("it closed the connection without an answer")
+            error.__cause__ = self._tls.last.alert if self._tls and self._tls.last else None
+            self._connected.set_exception(error)
         super()._on_disconnect(client, userdata, flags, reason, properties)
 
     def _on_publish(self, client: Any, userdata: Any, mid: int, reason: ReasonCode, properties: Any) -> None:

@@ -17,8 +17,8 @@ def server(authority):
     return authority.pair("server", "IP:127.0.0.1,DNS:localhost")
 
 
-async def talk(broker, tmp_path, **tls) -> None:
-    config = MqttConfig.model_validate({**broker.config, "tls": tls})
+async def talk(broker, tmp_path, options=None, **tls) -> None:
+    config = MqttConfig.model_validate({**broker.config, **(options or {}), "tls": tls})
     hand = Hand([delivery(1)])
     await MqttOutput(config, context(tmp_path, "mqtt", OneHome())).deliver(hand.__aiter__())
     assert hand.confirmed == [1]
@@ -59,6 +59,51 @@ async def test_a_client_certificate(tmp_path, server, authority):
             await talk(broker, tmp_path, ca=authority.ca, certificate=client.certificate, key=locked)
         with pytest.raises(OutputUnavailable, match="The MQTT broker at"):  # and at once, not after the time-out
             await talk(broker, tmp_path, ca=authority.ca)
+
+
+@pytest.fixture(params=["5", "3.1.1"])
+def protocol(request) -> str:
+    return request.param
+
+
+async def test_client_certificate_and_password_together(tmp_path, server, authority, protocol):
+    client = authority.pair("camscribe", "DNS:camscribe")
+    files = {"ca": authority.ca, "certificate": client.certificate, "key": client.key}
+    login = {"username": "cam", "password": "right", "protocol": protocol}
+    async with Broker.running(tmp_path / "b", tls=server, ca=authority.ca, users={"cam": "right"}) as broker:
+        await talk(broker, tmp_path, login, **files)
+        assert f"(p{'5' if protocol == '5' else '2'}, " in broker.log, "it speaks the version that was asked for"
+        with pytest.raises(OutputUnavailable, match="refused the user name or password") as caught:
+            await talk(broker, tmp_path, login | {"password": "wrong-s3cret"}, **files)
+        assert (caught.value.retry_after, caught.value.act) == (60, True)
+        assert "s3cret" not in str(caught.value)
+        with pytest.raises(OutputUnavailable, match=r"certificate required\): .* tls\.certificate") as caught:
+            await talk(broker, tmp_path, login, ca=authority.ca)
+        assert (caught.value.retry_after, caught.value.act) == (60, True)
+
+
+async def test_a_brokers_certificate_that_has_expired(tmp_path, authority, protocol):
+    needs_mosquitto("TLS")
+    old = authority.pair(f"old-{protocol}", "IP:127.0.0.1", expired=True)
+    async with Broker.running(tmp_path / "b", tls=old) as broker:
+        with pytest.raises(OutputUnavailable, match=r"not trusted \(certificate has expired\): check .* the clock") as caught:
+            await talk(broker, tmp_path, {"protocol": protocol}, ca=authority.ca)
+        assert (caught.value.retry_after, caught.value.act) == (60, True)
+
+
+async def test_a_client_certificate_that_has_expired(tmp_path, server, authority, protocol):
+    old = authority.pair(f"old-client-{protocol}", "DNS:camscribe", expired=True)
+    async with Broker.running(tmp_path / "b", tls=server, ca=authority.ca) as broker:
+        with pytest.raises(OutputUnavailable, match=r"certificate expired\): .* tls\.certificate") as caught:
+            await talk(
+                broker,
+                tmp_path,
+                {"protocol": protocol},
+                ca=authority.ca,
+                certificate=old.certificate,
+                key=old.key,
+            )
+        assert (caught.value.retry_after, caught.value.act) == (60, True)
 
 
 async def test_plain_and_tls_mixed_up_end_quickly(tmp_path, server, broker):

@@ -27,7 +27,7 @@ URL = {"url": "https://example.org/marker-s3cret"}
         ({**URL, "body": "{{ caption | tojsn }}"}, "No filter named 'tojsn'"),
         ({**URL, "body": "{% if caption %}"}, "line 1 of the template: Unexpected end of template"),
         ({**URL, "body": "{{ captoin }}"}, "did you mean caption?"),
-        ({**URL, "body": "{{ zzz }}"}, "the template names zzz, which is not there; there are answers, camera"),
+        ({**URL, "body": "{{ zzz }}"}, "the template names zzz, which is not there; there are ad_hoc, answers, camera"),
         ({**URL, "content_type": "text/plain"}, "needs a body of its own"),
         ({**URL, "content_type": "text", "body": "x"}, "a media type such as"),
         ({**URL, "content_type": "text/plain\r\nX: y", "body": "x"}, "a media type such as"),
