@@ -201,7 +201,7 @@ class HomeAssistant:
         """Record changes of states, and events of these types."""
         return watching(self.api, *events)
 
-    async def until(self, condition: Callable[[], Any], seconds: float = 15) -> Any:
+    async def until(self, condition: Callable[[], Any], seconds: float = 30) -> Any:
         """What ``condition()`` gives, or what awaiting it gives, once that is true."""
         try:
             async with asyncio.timeout(seconds):

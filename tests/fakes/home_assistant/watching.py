@@ -32,7 +32,7 @@ class Seen:
     def fired(self, event_type: str) -> list[dict[str, Any]]:
         return [event for event in self.events if event["event_type"] == event_type]
 
-    async def until(self, condition: Callable[[Seen], Any], seconds: float = 15) -> Any:
+    async def until(self, condition: Callable[[Seen], Any], seconds: float = 30) -> Any:
         """Wait for ``condition(seen)``; its value."""
         try:
             async with asyncio.timeout(seconds), self._news:
