@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from agent.plugin import Answer, Caption, CaptionRequest, CaptionUnavailable, Failure, Question, TextQuestion
 from plugins.captioners.chat import Asked, Said
-from plugins.captioners.forms import Form, form
+from plugins.captioners.forms import Form, folded, form
 from plugins.captioners.reading import value_of
-from plugins.captioners.weighing import NOTHING, Weighed, of_words, weigh
+from plugins.captioners.weighing import Weighed, of_words, weigh
 
 Ask = Callable[[Asked], Awaitable[Said]]
 """Asks something about the request's picture."""
@@ -62,10 +62,11 @@ def _asked(question: Question, shape: Form | None, *, grammar: bool) -> Asked:
 
 def _weighed(question: Question, shape: Form | None, said: Said, *, grammar: bool) -> Weighed:
     """By the tokens where there are any. Words that no grammar kept to its form must be readable as well."""
-    read = value_of(question, said.caption.text)
+    words = said.caption.text
     if shape is None:
-        return Weighed(read, of_words(said.tokens))
+        return Weighed(value_of(question, words), of_words(said.tokens))
     weighed = weigh(shape, said.tokens)
-    if said.tokens and (grammar or weighed.value is not None):
-        return weighed if grammar or read is not None else NOTHING
-    return Weighed(read, None)
+    if grammar:
+        return weighed if said.tokens else Weighed(shape.value(folded(words)), None)
+    read = value_of(question, words)
+    return Weighed(read, None) if read is None or weighed.value is None else weighed

@@ -39,7 +39,7 @@ class Form(Protocol):
 
     @property
     def most_tokens(self) -> int:
-        """An answer has no more."""
+        """So many tell which answer it is."""
 
     def admits(self, text: str) -> bool:
         """It is the beginning of an answer, or one with words behind it."""
@@ -58,7 +58,7 @@ def form(question: Question) -> Form | None:
     """None where it is answered in words of any form."""
     match question:
         case BooleanQuestion():
-            return Options({"yes": True, "no": False}, "Answer yes or no.")
+            return YesOrNo({"yes": True, "no": False}, "Answer yes or no.")
         case ChoiceQuestion(options=options):
             listed = ("; " if any("," in option for option in options) else ", ").join(options)
             return Options({option: option for option in options}, f"Answer with one of these only: {listed}.")
@@ -113,6 +113,24 @@ class Options:
             return begun
         behind = [option for option in self.values if _behind(text, folded(option))]
         return {max(behind, key=len)} if behind else set()
+
+
+@dataclass(frozen=True)
+class YesOrNo(Options):
+    """Told apart by their first token, even by their first letter: a token more would be time lost."""
+
+    @property
+    def grammar(self) -> str:
+        # No space before it: one that is a token of its own would be all that is said.
+        return super().grammar.replace(f"{_SPACE} ", "")
+
+    @property
+    def most_tokens(self) -> int:
+        return 1
+
+    def value(self, text: str) -> Value:
+        left = self._left(text)
+        return self.values[left.pop()] if len(left) == 1 else None
 
 
 def _begins(text: str, option: str) -> bool:

@@ -181,6 +181,7 @@ def _place(token: str, logprob: Any, **top: Any) -> dict[str, Any]:
     ("answer", "value", "confidence"),
     [
         pytest.param(_says("yes"), True, None, id="none told"),
+        pytest.param(_says("N"), False, None, id="none told, and only a letter said"),
         pytest.param(_says("yes", {"content": None}), True, None, id="told in another way"),
         pytest.param(
             _says("no", {"tokens": ["no"], "token_logprobs": [-0.1]}), False, None, id="as completions have it"
