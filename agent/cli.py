@@ -143,7 +143,7 @@ def look(
     elif observation.error is None:
         print(observation.caption)
         for name, answer in observation.answers.items():
-            print(f"{name}: {'no answer' if answer.value is None else answer.value}")
+            print(f"{name}: {answer}")
     else:
         print(f"No caption ({observation.error.kind.value}): {observation.error.message}", file=sys.stderr)
     raise typer.Exit(1 if observation.error else 0)

@@ -139,6 +139,13 @@ class Answer(_Record):
     """Of a yes/no question: what stands by its thresholds and the looks before, so that one shaky answer turns
     nothing on or off. None until a look was sure enough. Filled in by the agent."""
 
+    def __str__(self) -> str:
+        """``yes (97 %)``, ``3``, ``no answer``."""
+        if self.value is None:
+            return "no answer"
+        said = ("yes" if self.value else "no") if isinstance(self.value, bool) else str(self.value)
+        return said if self.confidence is None else f"{said} ({self.confidence:.0%})".replace("%", " %")
+
 
 class Latency(_Record):
     """Where the time of a look went, whole milliseconds. The parts add up to ``total`` = finished_at - taken_at."""

@@ -64,17 +64,8 @@ def text_line(observation: Observation, stamp: str) -> str:
         return f"{at} {observation.camera}: no caption: {observation.error.kind}: {observation.error.message}"
     total = observation.latency_ms.total
     took = f"{total} ms" if total < 10_000 else f"{total / 1000:.1f} s"
-    answers = "".join(f" | {id_}: {_said(answer.value)}" for id_, answer in observation.answers.items())
+    answers = "".join(f" | {id_}: {answer}" for id_, answer in observation.answers.items())
     return f"{at} {observation.camera}: {observation.caption} ({took}){answers}"
-
-
-def _said(value: bool | float | str | None) -> str:
-    """An answer as people say it, ``yes`` for true."""
-    if value is None:
-        return "no answer"
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    return str(value)
 
 
 def _as_python(character: str) -> str:

@@ -6,7 +6,9 @@ open: what only newer versions know goes into those.
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
+from importlib.metadata import metadata
 from typing import Any
 
 from agent.plugin import (
@@ -43,6 +45,8 @@ _OF_CAPTION = (
     "id",
 )
 Component = dict[str, Any]
+_URLS = [one.partition(", ") for one in metadata("camscribe").get_all("Project-URL") or ()]
+RELEASES = next((url for label, _, url in _URLS if label.lower() in ("releases", "changelog")), None)
 
 
 class Announcer:
@@ -349,4 +353,6 @@ def _chosen(keys: tuple[str, ...]) -> str:
 
 
 def _update() -> str:
-    return "{{ {'installed_version': value_json.version} | tojson }}"
+    """Which version runs, and where newer ones are found: camscribe asks nobody whether there are any."""
+    where = f", 'release_url': {json.dumps(RELEASES)}" if RELEASES else ""
+    return f"{{{{ {{'installed_version': value_json.version{where}}} | tojson }}}}"

@@ -86,7 +86,9 @@ async def test_a_brokers_certificate_that_has_expired(tmp_path, authority, proto
     needs_mosquitto("TLS")
     old = authority.pair(f"old-{protocol}", "IP:127.0.0.1", expired=True)
     async with Broker.running(tmp_path / "b", tls=old) as broker:
-        with pytest.raises(OutputUnavailable, match=r"not trusted \(certificate has expired\): check .* the clock") as caught:
+        with pytest.raises(
+            OutputUnavailable, match=r"not trusted \(certificate has expired\): check .* the clock"
+        ) as caught:
             await talk(broker, tmp_path, {"protocol": protocol}, ca=authority.ca)
         assert (caught.value.retry_after, caught.value.act) == (60, True)
 
