@@ -1,10 +1,13 @@
-"""The blueprint and the dashboard in home-assistant/, in a real Home Assistant with a real camscribe."""
+"""The blueprint and the dashboard in home-assistant/, and docs/home-assistant.md, at a real Home Assistant."""
 
 from __future__ import annotations
 
 import asyncio
 import json
 import re
+import shlex
+import shutil
+import textwrap
 from collections.abc import AsyncIterator, Iterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from datetime import UTC, datetime, timedelta
@@ -16,6 +19,7 @@ import pytest
 import pytest_asyncio
 import yaml
 
+from plugins.outputs.mqtt.commands import OF_A_CAMERA, OF_THE_HUB
 from tests.fakes.broker import Broker, Listener
 from tests.fakes.home_assistant import INSTALLED, HomeAssistant, Version
 from tests.fakes.scenes import known_scenes
@@ -25,6 +29,7 @@ pytestmark = [pytest.mark.asyncio(loop_scope="module"), pytest.mark.timeout(300)
 
 BLUEPRINT = ROOT / "home-assistant/blueprints/automation/camscribe/tell_me_when.yaml"
 DASHBOARD = ROOT / "home-assistant/dashboard.yaml"
+DOCS = ROOT / "docs/home-assistant.md"
 SEEN = "camscribe_front_door_seen"
 CAPTION = "camscribe_front_door_caption"
 IMAGE = "/api/image_proxy/image.camscribe_front_door_picture"
@@ -441,6 +446,117 @@ async def test_its_texts_say_what_is_seen_and_asked(house: House) -> None:
 
 async def _rendered(ha: HomeAssistant, templates: list[str]) -> list[str]:
     return [(await ha.api.request("POST", "/api/template", {"template": one})).text for one in templates]
+
+
+# The docs
+
+
+def block(language: str, holds: str) -> str:
+    blocks = re.findall(rf"^ *```{language}\n(.*?)^ *```$", DOCS.read_text(), re.MULTILINE | re.DOTALL)
+    (found,) = [one for one in blocks if holds in one]
+    return textwrap.dedent(found)
+
+
+def first_cells(header: str) -> list[str]:
+    """What stands in backticks in the first column of the table that begins so."""
+    table = DOCS.read_text().split(f"\n| {header} |", 1)[1].split("\n\n")[0]
+    return re.findall(r"^\| `([^`]+)` \|", table, re.MULTILINE)
+
+
+async def test_the_docs_name_every_entity(house: House) -> None:
+    told = set(re.findall(r"^\| `([a-z_]+\.camscribe_[^`]+)` \|", DOCS.read_text(), re.MULTILINE))
+    answers = {one for one in told if one.endswith("_<question>")}
+    assert answers == {f"{kind}sensor.camscribe_front_door_answer_<question>" for kind in ("binary_", "")}
+    there = {one["entity_id"] for one in await house.ha.entities()}
+    assert told - answers == {one for one in there if "_answer_" not in one}
+
+
+async def test_the_docs_name_every_topic(house: House) -> None:
+    await house.listener.publish("camscribe/front_door/every/set", "never")
+    await house.listener.publish("camscribe/front_door/ask/set", "Is there a dog?")
+    for topic in ("camscribe/hub/refused", "camscribe/front_door/answer"):
+        await house.listener.until(lambda heard, topic=topic: heard.on(topic))
+    told = {one.replace("<camera>", "front_door") for one in first_cells("topic | kept")}
+    made = {
+        str(one.topic).replace("device/camscribe/hub", "device/camscribe/front_door") for one in house.listener.heard
+    }
+    ours = {one for one in made if one.startswith("camscribe/") and not one.endswith("/set")}
+    assert told - ours == {"homeassistant/device/camscribe/front_door/config"} <= made
+    assert ours <= told
+    async with Listener.at(house.broker) as late:
+        await late.until(lambda heard: heard.on("camscribe/front_door/picture"))
+        await asyncio.sleep(0.5)
+        kept = {str(one.topic) for one in late.heard if one.retain}
+    said = {
+        row.split("|")[1].strip(" `"): row.split("|")[2].strip() for row in DOCS.read_text().splitlines() if "|" in row
+    }
+    wanted = {one.replace("<camera>", "front_door") for one in first_cells("topic | kept") if said[one] == "yes"}
+    assert wanted <= kept
+    assert {one for one in kept if one.startswith("camscribe/")} <= wanted
+
+
+async def test_the_docs_name_every_command() -> None:
+    commands = {one.split("/")[1] + "/" + one.split("/")[2] for one in first_cells("command")}
+    assert commands == {f"<camera>/{one}" for one in OF_A_CAMERA} | {f"hub/{one}" for one in OF_THE_HUB}
+
+
+async def test_the_docs_question_is_answered(house: House) -> None:
+    automation = yaml.safe_load(block("yaml", "Is the door shut at night?"))
+    await house.ha.automation(automation, "asks")
+    await house.ha.call("automation", "trigger", "asks")
+
+    async def told() -> bool:
+        notes = await house.ha.api.ask("persistent_notification/get")
+        answer = await house.ha.state("camscribe_front_door_answer")
+        return [one["message"] for one in notes] == [answer["attributes"].get("answer")]
+
+    await house.ha.until(told, 20)
+    assert (await house.ha.state("camscribe_front_door_answer"))["attributes"]["question"].startswith(
+        "Is the door open"
+    )
+    await house.ha.api.request("DELETE", "/api/config/automation/config/asks")
+    await house.ha.call("persistent_notification", "dismiss_all")
+    assert house.ha.complaints == []
+
+
+async def test_the_blueprint_is_found_where_the_docs_put_it(house: House) -> None:
+    (place,) = set(re.findall(r"`(blueprints/automation/\S+\.yaml)`", DOCS.read_text()))
+    target = house.ha.config / place
+    await asyncio.to_thread(target.parent.mkdir, parents=True, exist_ok=True)
+    await asyncio.to_thread(shutil.copy, BLUEPRINT, target)
+    found = await house.ha.api.ask("blueprint/list", domain="automation")
+    assert found["camscribe/tell_me_when.yaml"]["metadata"]["name"] == "camscribe - tell me when …"
+
+
+async def test_the_docs_rights_are_enough(tmp_path: Path) -> None:
+    rights = block("", "user camscribe") + "user me\ntopic readwrite #\n"
+    users = {"camscribe": "secret", "me": "secret"}
+    async with (
+        Broker.running(tmp_path / "broker", users=users, rights=rights) as broker,
+        Listener.at(broker, username="me", password="secret") as listener,
+    ):
+        outputs = {"mqtt": broker.config | {"username": "camscribe", "password": "secret"}}
+        camera = {"source": "demo", "every": "1h"}
+        config = {"model": {"preset": "tiny"}, "outputs": outputs, "cameras": {"front_door": camera}}
+        async with camscribe("run", "--config", str(write_config(tmp_path, config))) as service:
+            await listener.until(lambda heard: heard.on("camscribe/front_door/event"), 60)
+            assert listener.heard.on("homeassistant/device/camscribe/front_door/config")
+            asking = block("sh", "mosquitto_rr").replace("\\\n", "").replace("homeassistant.local", "127.0.0.1")
+            answer = await _said(f"{asking.strip()} -p {broker.port} -W 30")
+            assert answer["ok"]
+            assert answer["observation"]["prompt"] == "Is the door open?"
+            await listener.publish("homeassistant/status", "online")
+            before = len(listener.heard.on("homeassistant/device/+/+/config"))
+            await listener.until(lambda heard: len(heard.on("homeassistant/device/+/+/config")) >= before + 2)
+            assert not [line for line in service.err if " WARNING " in line or " ERROR " in line]
+            assert await service.stop() == 0
+        assert "Denied" not in broker.log
+
+
+async def _said(command: str) -> Any:
+    process = await asyncio.create_subprocess_exec(*shlex.split(command), stdout=asyncio.subprocess.PIPE)
+    said, _ = await process.communicate()
+    return json.loads(said)
 
 
 async def test_a_restart_of_the_broker_is_no_news(house: House) -> None:
