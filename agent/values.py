@@ -106,7 +106,7 @@ class Caption:
     generate_ms: float
     model: str
     answers: Mapping[str, Answer] = field(default_factory=dict)
-    """By the question's id: each question has one, with the value None where the model gave none."""
+    """By the question's name: each question has one, with the value None where the model gave none."""
 
 
 class _Record(BaseModel):
