@@ -9,6 +9,7 @@ hub_entities.py  camscribe's own
 commands.py      what is asked by MQTT: checked, obeyed, answered
 payloads.py      what the messages hold
 topics.py        where they go
+former.py        where an earlier config had it all
 memory.py        what outlives a connection
 link.py          the connection: aiomqtt, and what it keeps to itself
 faults.py        why it failed, in words

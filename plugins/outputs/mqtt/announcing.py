@@ -44,11 +44,10 @@ class Announcements:
         """What the broker has, by device."""
         self._turn = asyncio.Lock()
 
-    async def take_stock(self, home: HomeState) -> None:
-        """Find what earlier runs left at the broker; cameras that are no more are forgotten there."""
-        kept = await self._link.kept(
-            [self._topics.announcement("+"), self._topics.of("+", "availability")], self._topics.of(HUB, "sync/set")
-        )
+    async def take_stock(self, home: HomeState, marker: str) -> None:
+        """Find what earlier runs left at the broker. ``marker``: see Link.kept."""
+        filters = [self._topics.announcement("+"), self._topics.of("+", "availability")]
+        kept = await self._link.kept(filters, marker)
         for topic, payload in kept.items():
             camera = topic.removeprefix(f"{self._topics.base}/").removesuffix("/availability")
             if topic == self._topics.of(camera, "availability"):

@@ -11,6 +11,7 @@ from pathlib import Path
 from agent.plugin import Context, Delivery, Output
 from plugins.outputs.mqtt.config import MqttConfig
 from plugins.outputs.mqtt.faults import UNAVAILABLE, explain, single
+from plugins.outputs.mqtt.former import Former
 from plugins.outputs.mqtt.link import Link, Message
 from plugins.outputs.mqtt.memory import Memory
 from plugins.outputs.mqtt.session import Session
@@ -28,6 +29,7 @@ class MqttOutput(Output[MqttConfig]):
         self._topics = Topics(config.base_topic, config.discovery_prefix)
         self._memory = Memory()
         self._id = config.client_id
+        self._former = Former(Path(context.data_dir, f"{context.name}.topics.json"))
 
     async def check(self) -> str:
         try:
@@ -46,6 +48,9 @@ class MqttOutput(Output[MqttConfig]):
                 session = Session(link, self.config, self._topics, self.home, self._memory, self.log)
                 try:
                     await session.greet()
+                    if former := await asyncio.to_thread(self._former.topics, self._topics):
+                        await session.leave(former)
+                    await asyncio.to_thread(self._former.note, self._topics)
                     await self._converse(session, deliveries)
                     await session.goodbye()
                 finally:

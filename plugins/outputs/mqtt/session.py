@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from dataclasses import replace
 
 from agent.plugin import Delivery, Home, HomeState, ObservationRefused
 from plugins.outputs.mqtt import payloads
@@ -49,10 +50,20 @@ class Session:
         home = self._home.state
         for camera in home.cameras.values():
             self._memory.before.setdefault(camera.id, camera.last)
-        await self._announcements.take_stock(home)
+        await self._announcements.take_stock(home, self._topics.marker)
         await self._announcements.follow(home)
         await self._speak_of(home)
         await self._say(self._topics.status, b"online", kind="text/plain")
+
+    async def leave(self, former: Topics) -> None:
+        """Take everything back from where an earlier config had it."""
+        moved = former.base != self._topics.base
+        home = replace(self._home.state, cameras={}) if moved else self._home.state
+        there = Announcements(self._link, former, self._memory, self._log, wanted=False)
+        await there.take_stock(home, self._topics.marker)
+        await there.follow(home)
+        for topic in (former.hub, former.status) if moved else ():
+            await self._tell(Message(topic, b"", retain=True))
 
     async def goodbye(self) -> None:
         await self._say(self._topics.status, b"offline", kind="text/plain")

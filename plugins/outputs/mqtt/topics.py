@@ -31,6 +31,11 @@ class Topics(NamedTuple):
         return self.of(HUB, "refused")
 
     @property
+    def marker(self) -> str:
+        """A command to ourselves: see Link.kept."""
+        return self.of(HUB, "sync/set")
+
+    @property
     def commands(self) -> str:
         return f"{self.base}/+/+/set"
 

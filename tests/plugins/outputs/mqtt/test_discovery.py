@@ -190,6 +190,27 @@ async def test_without_discovery_nothing_is_announced_and_the_old_is_taken_back(
     assert "camscribe/front_door/state" in kept
 
 
+@pytest.mark.parametrize(
+    ("change", "gone"),
+    [
+        ({"base_topic": "barn"}, {"camscribe/", "homeassistant/device/camscribe/"}),
+        ({"discovery_prefix": "ha"}, {"homeassistant/"}),
+    ],
+)
+async def test_another_base_topic_or_prefix_leaves_no_ghost(broker, listener, tmp_path, change, gone):
+    async with Running(broker, tmp_path, OneHome()) as running:
+        running.hand.give(delivery(1))
+        await running.hand.confirms(1)
+    async with Running(broker, tmp_path, OneHome(), **change) as running:
+        running.hand.give(delivery(2))
+        await running.hand.confirms(1)
+    kept = await retained(broker, until=8)
+    assert not [topic for topic in kept if topic.startswith(tuple(gone))]
+    assert f"{change.get('base_topic', 'camscribe')}/front_door/picture" in kept
+    device = f"device/{change.get('base_topic', 'camscribe')}/front_door/config"
+    assert f"{change.get('discovery_prefix', 'homeassistant')}/{device}" in kept
+
+
 async def test_what_others_announce_is_left_alone(broker, listener, tmp_path):
     ours = Topics("camscribe").announcement("mine")
     foreign = {"device": {}, "origin": {"name": "somebody"}, "components": {}, "availability": []}
