@@ -29,6 +29,7 @@ from tests.fakes.home_assistant import HomeAssistant, onboarding
 from tests.fakes.service import ROOT, camscribe, write_config
 
 HERE = Path(__file__).parent
+BLUEPRINT = ROOT / "home-assistant/blueprints/automation/camscribe/tell_me_when.yaml"
 DASHBOARD = yaml.safe_load((ROOT / "home-assistant/dashboard.yaml").read_text())
 QUESTIONS = {
     "person": {"type": "boolean", "ask": "Is there a person?", "device_class": "occupancy"},
@@ -146,10 +147,14 @@ async def show(ha: HomeAssistant, browser: Browser) -> None:
     await ha.api.ask("lovelace/dashboards/create", **place, title="camscribe", icon="mdi:cctv")
     await ha.api.ask("lovelace/config/save", **place, config=DASHBOARD)
     await ha.until(lambda: _is(ha, "camscribe_front_door_answer_person", "on"), 120)  # somebody has just come
+    inputs = {"seen": "event.camscribe_front_door_seen", "what": ["person"]}
+    made = {"alias": "Somebody at the front door", "use_blueprint": {"path": await ha.blueprint(BLUEPRINT), "input": inputs}}
+    await ha.automation(made, "somebody")
     await ha.call("notify", "send_message", "camscribe_front_door_ask", message=QUESTION)
     await take(browser, ha, "/camscribe-home/cameras", (1280, 500), "home_assistant_dashboard")
     device = next(device for device in await ha.devices() if device["name"] == CAMERA["name"])
     await take(browser, ha, f"/config/devices/device/{device['id']}", (1280, 1640), "home_assistant_device")
+    await take(browser, ha, "/config/automation/edit/somebody", (1000, 890), "home_assistant_blueprint")
 
 
 async def _is(ha: HomeAssistant, unique_id: str, state: str) -> bool:
