@@ -85,8 +85,12 @@ class Camera:
         self.last_good: Observation | None = None
         """By its own prompt; with when, on the monotonic clock:"""
         self._last_good_at = 0.0
+        self._expecting_since = 0.0
+        """When it was told to look as it does: for what it did not look before, nobody blames it."""
         self.failing: LookError | None = None
-        """Why its last look failed, where it did."""
+        """Why its last look of its own failed, where it did."""
+        self.failures = 0
+        """Looks that failed since the start."""
         self.paused = False
         """All cameras are: it looks for nobody."""
         self.online = True
@@ -219,6 +223,7 @@ class Camera:
             self.prompt = settings.prompt
         if settings.captioner != before.captioner:
             self.captioner = settings.captioner
+        self.expect()
         self._changed()
 
     async def change_source(self, exchange: Callable[[Source[Any]], Awaitable[Source[Any]]]) -> None:
@@ -274,7 +279,13 @@ class Camera:
         """It should have had a good look since its last one."""
         if self.fresh_for is None or not self.enabled or self.paused or self.last_good is None:
             return False
-        return self._clock.now().monotonic - self._last_good_at > self.fresh_for
+        return self._clock.now().monotonic - max(self._last_good_at, self._expecting_since) > self.fresh_for
+
+    def expect(self) -> None:
+        """It looks otherwise from now on, or again."""
+        self._expecting_since = self._clock.now().monotonic
+        if not self.enabled:
+            self.failing = None
 
     def remember(self, observation: Observation) -> None:
         """Its last good look, of an earlier run. A wall clock that was set back makes it no younger than now."""
@@ -289,7 +300,9 @@ class Camera:
         """
         if observation.error is not None and observation.error.kind is Failure.STOPPED:
             return
-        self.failing = observation.error
+        self.failures += observation.error is not None
+        if not observation.ad_hoc:
+            self.failing = observation.error
         if observation.error is None and not observation.ad_hoc:
             self.last_good, self._last_good_at = observation, self._clock.now().monotonic
         seen = observation.error is None or observation.picture is not None

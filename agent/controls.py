@@ -10,6 +10,7 @@ import asyncio
 import logging
 import os
 from collections.abc import Collection, Iterable
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Generic, Literal, TypeVar
 
@@ -33,12 +34,24 @@ class _Set(_Record, Generic[T]):
     set: T
     over: T
 
+    def over_this(self, now: object, name: str) -> bool:
+        return bool(self.over == getattr(now, name))
+
+
+class _Every(_Set[Annotated[float, Field(ge=0.1)] | None]):
+    """An interval takes the place of a ``cron`` as well."""
+
+    cron: str | None = None
+
+    def over_this(self, now: object, name: str) -> bool:
+        return super().over_this(now, name) and self.cron == getattr(now, "cron", None)
+
 
 class _OfCamera(_Record):
     """A camera's attributes of these names; None: as config.yaml has it."""
 
     enabled: _Set[bool] | None = None
-    every: _Set[Annotated[float, Field(ge=0.1)] | None] | None = None
+    every: _Every | None = None
     prompt: _Set[Annotated[str, Field(min_length=1, max_length=4000)]] | None = None
     captioner: _Set[tuple[str, ...]] | None = None
 
@@ -75,6 +88,8 @@ class Controls:
     def read(self) -> None:
         """Blocks. With a file that makes no sense a service must start all the same."""
         if not self._keep:
+            with suppress(OSError):  # what it says must not come back when it is kept again
+                self._path.unlink(missing_ok=True)
             return
         try:
             self._written = self._path.read_text()
@@ -123,7 +138,7 @@ class Controls:
 def _chosen(kept: BaseModel, now: object) -> dict[str, Any]:
     """What was set over the very value that there is now."""
     sets = {name: getattr(kept, name) for name in type(kept).model_fields}
-    return {name: one.set for name, one in sets.items() if one is not None and one.over == getattr(now, name)}
+    return {name: one.set for name, one in sets.items() if one is not None and one.over_this(now, name)}
 
 
 K = TypeVar("K", bound=BaseModel)
@@ -131,7 +146,10 @@ K = TypeVar("K", bound=BaseModel)
 
 def _different(kind: type[K], now: object, before: object) -> K:
     pairs = {name: (getattr(now, name), getattr(before, name)) for name in kind.model_fields}
-    return kind.model_validate({name: {"set": a, "over": b} for name, (a, b) in pairs.items() if a != b})
+    found: dict[str, Any] = {name: {"set": a, "over": b} for name, (a, b) in pairs.items() if a != b}
+    if "every" in found:
+        found["every"]["cron"] = getattr(before, "cron", None)
+    return kind.model_validate(found)
 
 
 def _write(path: Path, text: str) -> None:

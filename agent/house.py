@@ -93,9 +93,7 @@ class House:
             model=model,
             captions_per_minute=self._rate(),
             queued=len(self._queue),
-            dropped=sum(
-                self._counters.value("frames_dropped_total", reason="overtaken", camera=c) for c in self.cameras
-            ),
+            dropped=self._counters.value("frames_dropped_total", reason="overtaken"),
             cameras={id_: self._info(camera) for id_, camera in self.cameras.items()},
             captioners=tuple(self.captioners),
             paused=self._agent.paused,
@@ -161,8 +159,11 @@ class House:
         self._agent = self._agent.model_copy(update={"paused": paused})
         for camera in self.cameras.values():
             camera.paused = paused
+            camera.expect()
             if paused:
                 self._queue.remove(camera.id, "paused")
+        if not paused and self.schedule is not None:
+            self.schedule.again()
 
     async def _log_level(self, value: str) -> None:
         if value not in logs.LEVELS:
@@ -179,6 +180,7 @@ class House:
         camera.enabled = _on(value, "enabled")
         if not camera.enabled:
             self._queue.remove(camera.id, "switched_off")
+        camera.expect()
         self.rearm(camera)
 
     def _every(self, camera: Camera, value: str) -> None:
@@ -189,6 +191,7 @@ class House:
         if not SHORTEST_INTERVAL <= every <= LONGEST_INTERVAL:
             raise CommandRefused(f"every is at least {SHORTEST_INTERVAL:g}s and at most 7d.")
         camera.every = every
+        camera.expect()
         self.rearm(camera)
 
     def _prompt(self, camera: Camera, value: str) -> None:
@@ -229,7 +232,8 @@ class House:
             questions=camera.settings.questions,
             fresh_for=camera.fresh_for,
             failing=camera.failing,
-            failures=self._counters.value("looks_failed_total", camera=camera.id),
+            failures=camera.failures,
+            configured=camera.settings.captioner,
         )
 
 

@@ -396,6 +396,8 @@ class CameraInfo:
     """The last good look by the camera's own prompt."""
     captioner: tuple[str, ...] = ()
     """Who answers: the first that can."""
+    configured: tuple[str, ...] = ()
+    """Who answers by the config, whatever was set since."""
     questions: Mapping[str, Question] = field(default_factory=dict)
     fresh_for: float | None = None
     """Seconds after which its last good look is stale; None where it does not look every so often."""

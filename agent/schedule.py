@@ -88,6 +88,11 @@ class Schedule:
         if self._scheduler is not None:
             self._arm(camera, first=1.0, phase=self._rng.random())
 
+    def again(self) -> None:
+        """Every camera with an interval has its next look within ten seconds, spread over them."""
+        if self._scheduler is not None:
+            self._arm_all()
+
     async def watch(self) -> None:
         """Set all looks anew when the wall clock has jumped. Never returns."""
         before = self._clock.now()

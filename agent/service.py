@@ -61,25 +61,32 @@ def serve(settings: Config, service: Service, *, level: str, as_json: bool = Fal
     share_one_heap()
     logs.configure(level, as_json=as_json, secrets=settings.secrets)
 
+    signals: list[int] = []
+
     async def until_told() -> bool:
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
 
+        def signalled(number: int) -> None:
+            signals.append(number)
+            stop.set()
+
         def end_for_certain(again: bool) -> None:
             """A part that won't end (a plugin that swallows its cancelling) must not keep the process from its end."""
-            timer = threading.Timer(END_WITHIN, _leave, [0 if stop.is_set() else 1, again])
+            status = 0 if stop.is_set() else 1
+            timer = threading.Timer(END_WITHIN, lambda: _leave(status, again=again and not signals))
             timer.daemon = True
             timer.start()
 
         for number in (signal.SIGTERM, signal.SIGINT):
-            loop.add_signal_handler(number, stop.set)
+            loop.add_signal_handler(number, signalled, number)
         return await service(stop, end_for_certain)
 
     try:
         again = asyncio.run(until_told())
     except Exception as error:  # noqa: BLE001 (whatever ends the service, the exit status and the log say it)
         return _ended(error)
-    if again:
+    if again and not signals:  # who was told to end meanwhile ends
         _start_again()
     return 0
 
@@ -90,12 +97,14 @@ def _start_again() -> None:
     os.execv(sys.executable, [sys.executable, *sys.orig_argv[1:]])  # noqa: S606 (the command we were started with)
 
 
-def _leave(status: int, again: bool) -> None:
+def _leave(status: int, *, again: bool) -> None:
     log.critical("a part of camscribe did not end within %g s of being told to; leaving without it", END_WITHIN)
-    if again:
-        _start_again()
-    logging.shutdown()
-    os._exit(status)
+    try:
+        if again:
+            _start_again()
+    finally:
+        logging.shutdown()
+        os._exit(status)
 
 
 def _ended(error: Exception) -> int:

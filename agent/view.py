@@ -11,7 +11,7 @@ from agent.values import Observation
 
 
 class View:
-    """Implements agent.plugin.Home: the others do not exist there, and nobody commands them from there."""
+    """Implements agent.plugin.Home: the other cameras do not exist there. What commands camscribe itself is for all."""
 
     def __init__(self, home: Home, cameras: Collection[str]) -> None:
         self._home = home

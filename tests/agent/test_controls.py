@@ -68,6 +68,36 @@ async def test_a_file_that_says_something_new_wins_for_that_value(tmp_path):
         assert (door.every, door.prompt) == (10, "Who?")
 
 
+async def test_an_interval_takes_the_place_of_a_cron_until_that_is_another(tmp_path):
+    async with desk(tmp_path) as at:
+        cron = {"every": None, "cron": "0 8 * * *"}
+        await (await house(at, tmp_path, **cron)).command("door", "every", "90s")
+        assert (await house(at, tmp_path, **cron)).state.cameras["door"].every == 90
+        other = await house(at, tmp_path, every=None, cron="0 9 * * *")
+        assert other.state.cameras["door"].every is None
+
+
+async def test_what_was_reset_does_not_come_back(tmp_path):
+    async with desk(tmp_path) as at:
+        await (await house(at, tmp_path)).command("door", "every", "90s")
+        await house(at, tmp_path, keep=False)
+        assert (await house(at, tmp_path)).state.cameras["door"].every == 30
+
+
+async def test_an_end_of_the_pause_is_no_reason_to_call_a_camera_offline(tmp_path):
+    async with desk(tmp_path) as at:
+        made = await house(at, tmp_path)
+        made.cameras["door"].looked(observation())
+        await made.command(None, "paused", "ON")
+        await at.clock.advance(5000)
+        await made.command(None, "paused", "OFF")
+        assert made.state.cameras["door"].online
+        await made.command("door", "every", "1h")
+        await at.clock.advance(3000)
+        await made.command("door", "every", "5s")
+        assert made.state.cameras["door"].online
+
+
 async def test_a_captioner_that_is_no_more_is_not_asked(tmp_path):
     async with desk(tmp_path) as at:
         await (await house(at, tmp_path)).command("door", "captioner", "spare")
@@ -167,9 +197,14 @@ async def test_a_look_that_is_too_old_makes_its_camera_unavailable(tmp_path):
         info = made.state.cameras["door"]
         assert not info.online
         assert info.problem.startswith("No caption since ")
-        for name, value, online in (("enabled", "OFF", True), ("enabled", "ON", False)):
-            await made.command("door", name, value)
-            assert made.state.cameras["door"].online is online, "nobody expects a look of one that is switched off"
+        await made.command("door", "enabled", "OFF")
+        await at.clock.advance(1000)
+        assert made.state.cameras["door"].online, "nobody expects a look of one that is switched off"
+        await made.command("door", "enabled", "ON")
+        await at.clock.advance(129)
+        assert made.state.cameras["door"].online, "nor of one that has had no time to look again"
+        await at.clock.advance(2)
+        assert not made.state.cameras["door"].online
         door.looked(observation())
         assert made.state.cameras["door"].online
 
@@ -206,8 +241,11 @@ async def test_the_last_failure_is_told_until_a_look_is_good(tmp_path):
         door.looked(observation(caption=None).model_copy(update={"error": error}))
         assert made.state.cameras["door"].failing == error
         assert made.state.cameras["door"].problem
+        door.looked(observation(ad_hoc=True))
+        assert made.state.cameras["door"].failing == error, "what somebody asks is no look of its own"
         door.looked(observation())
         assert made.state.cameras["door"].failing is None
+        assert made.state.cameras["door"].failures == 1
 
 
 async def test_an_output_of_some_cameras_sees_and_commands_these_alone(tmp_path):

@@ -68,12 +68,14 @@ async def test_set_by_mqtt_and_started_again_by_mqtt(tmp_path: Path):
             await listener.publish(DOOR.format("look/set"), "PRESS")
             refused = await listener.until(lambda heard: heard.json("camscribe/hub/refused")[1:])
             assert "All cameras are paused" in refused[0]["error"]
-            looks = len(listener.heard.on(DOOR.format("observation")))
             await listener.publish("camscribe/hub/paused/set", "OFF")
             await listener.publish(DOOR.format("look/set"), "PRESS")
-            await listener.until(lambda heard: len(heard.on(DOOR.format("observation"))) > looks, 30)
-            assert listener.heard.json(DOOR.format("observation"))[-1]["reason"] == "mqtt"
-            assert await service.stop() == 0
+            reasons = DOOR.format("observation")
+            await listener.until(lambda heard: "mqtt" in [one["reason"] for one in heard.json(reasons)], 30)
+            await listener.publish("camscribe/hub/restart/set", "PRESS")
+            await service.until(lambda: any("starts again" in line for line in service.err[-40:]))
+            assert await service.stop() == 0, "who is told to end while it starts again ends"
+            assert sum("watches door" in line for line in service.err) == 2
 
 
 @pytest.mark.timeout(120)

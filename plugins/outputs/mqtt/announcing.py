@@ -13,7 +13,7 @@ import random
 from collections.abc import Mapping
 from typing import Any
 
-from agent.plugin import HomeState
+from agent.plugin import CameraInfo, HomeState
 from plugins.outputs.mqtt import payloads
 from plugins.outputs.mqtt.discovery import ORIGIN, Announcer
 from plugins.outputs.mqtt.link import Link, Message, Refused
@@ -40,29 +40,33 @@ class Announcements:
         self._may = True
         self._announcer = Announcer(topics, link.limits.qos) if wanted else None
         self._told: dict[str, bytes] = {}
-        self._there: dict[str, Platforms] = {}
+        self._there = memory.there if wanted else {}
         """What the broker has, by device."""
+        self._seen: object = None
+        """What the last announcements were made of."""
         self._turn = asyncio.Lock()
 
     async def take_stock(self, home: HomeState, marker: str) -> None:
         """Find what earlier runs left at the broker. ``marker``: see Link.kept."""
-        filters = [self._topics.announcement("+"), self._topics.of("+", "availability")]
+        filters = [self._topics.announcement("+"), self._topics.of("+", "state")]
         kept = await self._link.kept(filters, marker)
         for topic, payload in kept.items():
-            camera = topic.removeprefix(f"{self._topics.base}/").removesuffix("/availability")
-            if topic == self._topics.of(camera, "availability"):
-                if camera not in home.cameras:
+            camera = topic.removeprefix(f"{self._topics.base}/").removesuffix("/state")
+            if topic == self._topics.of(camera, "state"):
+                if camera not in home.cameras and payloads.is_state_of(camera, payload):
                     self._there.setdefault(camera, {})
             elif (device := topic.split("/")[-2]) and (platforms := _ours(payload, self._topics.status)) is not None:
                 self._there[device] = platforms
 
     async def follow(self, home: HomeState) -> None:
         """Announce what is new or different, take back what has gone."""
-        if not self._may:
+        seen = home.version, home.captioners, [_announced(camera) for camera in home.cameras.values()]
+        if not self._may or (seen == self._seen and self._told):
             return
         devices = self._announcer.devices(home) if self._announcer else {}
         try:
             await self._make_equal(home, devices)
+            self._seen = seen
         except Refused as error:  # the user has no rights there, and everything else may go on
             self._may = False
             told = "Nothing is announced to Home Assistant, because the MQTT broker %s, or set discovery: false."
@@ -118,6 +122,12 @@ class Announcements:
             await self._link.tell(Message(self._topics.of(device, what), b"", retain=True))
         del self._there[device]
         self._told.pop(device, None)
+
+
+def _announced(camera: CameraInfo) -> tuple[object, ...]:
+    """What announcements are made of: to make thirty of them for each look would cost more than the look."""
+    known = (camera.id, camera.name, camera.area, camera.every, camera.fresh_for)
+    return (*known, camera.captioner, camera.configured, camera.questions)
 
 
 def _ours(payload: bytes, status: str) -> Platforms | None:

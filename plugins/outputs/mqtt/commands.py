@@ -16,7 +16,7 @@ import aiomqtt
 
 from agent.plugin import CommandRefused, Home, Observation
 from plugins.outputs.mqtt import payloads
-from plugins.outputs.mqtt.link import Link, Message
+from plugins.outputs.mqtt.link import Link, Message, Refused
 from plugins.outputs.mqtt.memory import Memory
 from plugins.outputs.mqtt.topics import HUB, Topics
 
@@ -29,6 +29,8 @@ LOOK_TIME = 600.0
 """Seconds until a look that was asked for is given up: others may be before it, and a model slow."""
 BURST, PER_SECOND = 100, 10.0
 """Commands at once (every switch of thirty cameras), and then in each second."""
+LOUD_BURST, LOUD_PER_SECOND = 20, 0.1
+"""Refusals that are warnings; the rest is for who debugs."""
 MOST_LOOKS = 50
 """Looks under way by MQTT; each camera has its own limit as well."""
 LONGEST_TOPIC = 500
@@ -55,7 +57,8 @@ class Commands:
         self._memory = memory
         self._log = log
         self._echo = echo
-        self._pace = _Pace()
+        self._pace = _Pace(BURST, PER_SECOND)
+        self._loud = _Pace(LOUD_BURST, LOUD_PER_SECOND)
         self._looks: set[asyncio.Task[None]] = set()
 
     def close(self) -> None:
@@ -68,7 +71,7 @@ class Commands:
             return  # amqtt sends retained messages that were not asked for
         if message.retain:
             self._memory.once(
-                self._log, f"retained {topic}", "A command kept by the broker was ignored; delete it from %s.", topic
+                self._log, "retained", "A command kept by the broker was ignored; delete it from %.200s.", topic
             )
             return
         if not self._in_time():
@@ -90,6 +93,8 @@ class Commands:
         return False
 
     async def _carry_out(self, whose: str, name: str, value: str, reply: _Reply) -> None:
+        if name == "restart" and not value:
+            return  # a command that the broker kept was deleted there, as we had asked for
         if whose == HUB:
             await self._set(None, _known(name, OF_THE_HUB, "camscribe itself"), value, reply)
         elif whose not in self._home.state.cameras:
@@ -103,13 +108,14 @@ class Commands:
         try:
             async with asyncio.timeout(COMMAND_TIME):
                 await self._home.command(camera, name, value)
-        except TimeoutError:
-            raise CommandRefused(f"It took longer than {COMMAND_TIME:g} s.") from None
-        else:
-            self._log.info("MQTT: %s of %s: %.100r", name, camera or "camscribe", value)
-            await self._answer(reply, {"ok": True})
-        finally:
+        except (CommandRefused, TimeoutError) as error:
             await self._echo(camera or HUB)
+            if isinstance(error, CommandRefused):
+                raise
+            raise CommandRefused(f"It took longer than {COMMAND_TIME:g} s.") from None
+        self._log.info("MQTT: %s of %s: %.100r", name, camera or "camscribe", value)
+        await self._answer(reply, {"ok": True})
+        await self._echo(camera or HUB)
 
     def _begin(self, camera: str, prompt: str | None, reply: _Reply) -> None:
         if len(self._looks) >= MOST_LOOKS:
@@ -136,7 +142,8 @@ class Commands:
         self._log.error("a look that was asked for by MQTT could not be answered: a bug", exc_info=error)
 
     async def _refuse(self, reply: _Reply, error: CommandRefused) -> None:
-        self._log.warning("The MQTT command %s was refused. %s", reply.command, error)
+        level = logging.WARNING if self._loud.allows() else logging.DEBUG
+        self._log.log(level, "The MQTT command %.200s was refused. %s", reply.command, error)
         told = {"ok": False, "topic": reply.command, "error": str(error)}
         if not await self._answer(reply, told):
             await self._link.tell(Message(self._topics.refused, payloads.encode(told), expires=REPLY_LIFE))
@@ -146,10 +153,14 @@ class Commands:
         if reply.topic is None:
             return False
         if not self._may_tell(reply.topic):
-            self._log.warning("The answer to the MQTT command %s may not go to its response topic.", reply.command)
+            self._log.warning("The answer to the MQTT command %.200s may not go to its response topic.", reply.command)
             return False
         message = Message(reply.topic, payloads.encode(told), expires=REPLY_LIFE, correlation=reply.correlation)
-        return await self._link.tell(message)
+        try:
+            return await self._link.tell(message)
+        except Refused as error:  # whoever asks for what camscribe has no right to must not take it off the broker
+            self._memory.once(self._log, "reply", "An answer could not be given, because the MQTT broker %s.", error)
+            return False
 
     def _may_tell(self, topic: str) -> bool:
         """Nobody makes us speak in our own name, or announce anything to Home Assistant."""
@@ -171,14 +182,16 @@ class _Reply:
 class _Pace:
     """A bucket of commands that fills up again with time."""
 
-    def __init__(self) -> None:
+    def __init__(self, burst: int, per_second: float) -> None:
         self.dropped = 0
-        self._left = float(BURST)
+        self._burst = burst
+        self._per_second = per_second
+        self._left = float(burst)
         self._since = time.monotonic()
 
     def allows(self) -> bool:
         now = time.monotonic()
-        self._left = min(BURST, self._left + (now - self._since) * PER_SECOND)
+        self._left = min(self._burst, self._left + (now - self._since) * self._per_second)
         self._since = now
         if self._left < 1:
             self.dropped += 1
@@ -188,7 +201,7 @@ class _Pace:
 
     def recovered(self) -> int:
         """How many were dropped, once the flood is over."""
-        if self._left < BURST / 10:
+        if self._left < self._burst / 10:
             return 0
         dropped, self.dropped = self.dropped, 0
         return dropped

@@ -135,14 +135,14 @@ class CameraEntities:
         every = {
             # The file may say less than a command may, and Home Assistant complains of what is out of range.
             "min": min(SHORTEST_EVERY, self._camera.every or SHORTEST_EVERY),
-            "max": LONGEST_EVERY,
+            "max": max(LONGEST_EVERY, self._camera.every or 0),
             "step": 1,
             "mode": "box",
             "unit_of_measurement": "s",
             "command_template": "{{ value | int }}s",
         }
         chosen = ", ".join(self._camera.captioner)
-        captioners = list(dict.fromkeys((*captioners, chosen)))
+        captioners = list(dict.fromkeys((*captioners, ", ".join(self._camera.configured), chosen)))
         return {
             "look": {
                 "platform": "button",
@@ -164,7 +164,7 @@ class CameraEntities:
                 "prompt",
                 "Prompt",
                 icon="mdi:text-box-edit-outline",
-                value_template=f"{{{{ value_json.prompt[:{LONGEST_TEXT}] }}}}",
+                value_template=f"{{{{ (value_json.prompt | trim)[:{LONGEST_TEXT}] }}}}",
                 min=1,
                 max=LONGEST_TEXT,
             ),

@@ -49,7 +49,7 @@ def hub_entities(topics: Topics) -> dict[str, Component]:
             "value_template": _update(),
         },
         "version": diagnostic("Version", state, "{{ value_json.version }}", icon="mdi:tag-outline"),
-        "model": diagnostic("Model", state, "{{ value_json.model }}", icon="mdi:creation-outline"),
+        "model": diagnostic("Model", state, "{{ value_json.model[:255] }}", icon="mdi:creation-outline"),
         "engine": diagnostic("Engine", state, "{{ value_json.engine[:255] }}", icon="mdi:engine-outline"),
         "rate": diagnostic(
             "Observations a minute",

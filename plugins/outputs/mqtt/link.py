@@ -36,6 +36,8 @@ T = TypeVar("T")
 STOCK_TIME = 3.0
 """Seconds for a broker to tell what it keeps; it has no way to say that this was all."""
 MOST_KEPT = 10_000
+SOME_RETAINED = 5
+"""Commands that a broker keeps are ignored, so a few are enough to say so."""
 SHORTEST_KEEPALIVE = 3
 GOODBYE = 2.0
 """Seconds for a connection that is given up to end; after that it is left to the operating system."""
@@ -147,7 +149,15 @@ class Link(aiomqtt.Client):
         self._refusal: ReasonCode | None = None
         self._abandoned = False
         self._stock: _Stock | None = None
+        self._keeps = True
+        """The broker can."""
+        self._retained = self._dropped = 0
         self.limits = Limits(config.max_packet_size, config.qos, config.retain)
+
+    async def lost(self) -> None:
+        """Ends with an error when the connection does: who waits for the broker's answer would not hear of that."""
+        await asyncio.shield(self._disconnected)
+        raise aiomqtt.MqttError("Disconnected during message iteration")
 
     async def ask_for(self, topic: str) -> bool:
         """Subscribe. False: the broker does not let us."""
@@ -186,7 +196,8 @@ class Link(aiomqtt.Client):
             if message.correlation is not None:
                 properties.CorrelationData = message.correlation
         async with self._turn:  # so that an answer belongs to the message before it, and order is what it looks like
-            retain = message.retain and self.limits.retain
+            # What is taken back must go, also where nothing is to be kept any more.
+            retain = message.retain and (self.limits.retain or (self._keeps and not message.payload))
             sending = self.publish(
                 message.topic, message.payload, self.limits.qos, retain, properties, timeout=math.inf
             )
@@ -232,10 +243,11 @@ class Link(aiomqtt.Client):
             self._hang_up()
 
     def _on_connect(self, client: Any, userdata: Any, flags: Any, reason: ReasonCode, properties: Any = None) -> None:
+        self._keeps = bool(getattr(properties, "RetainAvailable", 1))
         self.limits = Limits(
             min(self._config.max_packet_size, getattr(properties, "MaximumPacketSize", 1 << 28)),
             min(self._config.qos, getattr(properties, "MaximumQoS", 2)),
-            self._config.retain and bool(getattr(properties, "RetainAvailable", 1)),
+            self._config.retain and self._keeps,
         )
         super()._on_connect(client, userdata, flags, reason, properties)
 
@@ -256,7 +268,16 @@ class Link(aiomqtt.Client):
     def _on_message(self, client: Any, userdata: Any, message: Any) -> None:
         if self._stock and self._stock.takes(message.topic, message.payload, retained=message.retain):
             return
+        if message.retain:
+            self._retained += 1
+            if self._retained > SOME_RETAINED:
+                return
         if self._queue.full():
-            self._log.warning("Commands come faster by MQTT than they can be obeyed: one was dropped.")
+            self._dropped += 1
+            if self._dropped == 1:
+                self._log.warning("Commands come faster by MQTT than they can be obeyed; the rest is dropped.")
             return
+        if self._dropped and self._queue.empty():
+            self._log.warning("%d commands by MQTT were dropped.", self._dropped)
+            self._dropped = 0
         super()._on_message(client, userdata, message)

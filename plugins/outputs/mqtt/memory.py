@@ -26,6 +26,8 @@ class Memory:
     """Each camera's last good look that was delivered as the newest."""
     before: dict[str, Observation | None] = field(default_factory=dict)
     """The look whose answers each camera's events have told; at the start, the last of the run before."""
+    there: dict[str, dict[str, str]] = field(default_factory=dict)
+    """What Home Assistant was told of: the platforms of each device's components."""
     warned: set[str] = field(default_factory=set)
 
     def once(self, log: logging.Logger, about: str, message: str, *args: object) -> None:

@@ -51,20 +51,20 @@ class MqttOutput(Output[MqttConfig]):
                     if former := await asyncio.to_thread(self._former.topics, self._topics):
                         await session.leave(former)
                     await asyncio.to_thread(self._former.note, self._topics)
-                    await self._converse(session, deliveries)
+                    await self._converse(link, session, deliveries)
                     await session.goodbye()
                 finally:
                     session.close()
         except UNAVAILABLE as error:
             raise explain(error, self.config) from None
 
-    async def _converse(self, session: Session, deliveries: AsyncIterator[Delivery]) -> None:
+    async def _converse(self, link: Link, session: Session, deliveries: AsyncIterator[Delivery]) -> None:
         fault: BaseException | None = None
         try:
             async with asyncio.TaskGroup() as tasks:
                 # Whoever notices first that the broker is gone ends them all: a publish alone would wait for its
                 # answer to the end of ``timeout``.
-                parts = (session.listen, session.follow, session.greet_again)
+                parts = (link.lost, session.listen, session.follow, session.greet_again)
                 beside = [tasks.create_task(part()) for part in parts]
                 async for delivery in deliveries:
                     await session.tell(delivery)

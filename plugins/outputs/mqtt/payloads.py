@@ -25,6 +25,8 @@ ANSWER_LIMIT = 300
 """Bytes of a text among the answers there, of which there are twenty at most."""
 ELLIPSIS = "…"
 _LOOK = ("id", "reason", "taken_at", "finished_at", "truncated", "changed", "captioner", "model", "tokens")
+COUNTERS = ("captions_per_minute", "queued", "dropped")
+"""Of the hub: they always change."""
 _NO_ANSWER = Answer(value=None)
 
 
@@ -32,9 +34,12 @@ def encode(fields: Mapping[str, Any]) -> bytes:
     return json.dumps(fields, ensure_ascii=False, separators=(",", ":")).encode()
 
 
-def state(camera: CameraInfo, look: Observation | None, *, picture: bool) -> dict[str, Any]:
-    """The camera's last good look and its settings; ``picture``: the one of this look is on the picture topic."""
-    given = look.answers if look else {}
+def state(camera: CameraInfo, look: Observation | None, *, picture: bool, fresh: bool = True) -> dict[str, Any]:
+    """The camera's last good look and its settings; ``picture``: the one of this look is on the picture topic.
+
+    Answers are given while they are ``fresh`` only: a light may hang on them.
+    """
+    given = look.answers if look and fresh else {}
     answers = {id_: _fitting(question, given.get(id_, _NO_ANSWER)) for id_, question in camera.questions.items()}
     return {
         "camera": camera.id,
@@ -48,6 +53,15 @@ def state(camera: CameraInfo, look: Observation | None, *, picture: bool) -> dic
         "prompt": camera.prompt,
         "captioners": list(camera.captioner),
     }
+
+
+def is_state_of(camera: str, payload: bytes) -> bool:
+    """It is one of ``state``, and nobody else's message on a topic that happens to be called alike."""
+    try:
+        whole = json.loads(payload)
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(whole, dict) and whole.get("camera") == camera and "captioners" in whole
 
 
 def health(camera: CameraInfo) -> dict[str, Any]:

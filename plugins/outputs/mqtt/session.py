@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import time
 from dataclasses import replace
+from datetime import UTC, datetime
 
-from agent.plugin import Delivery, Home, HomeState, ObservationRefused
+from agent.plugin import CameraInfo, Delivery, Home, HomeState, Observation, ObservationRefused
 from plugins.outputs.mqtt import payloads
 from plugins.outputs.mqtt.announcing import Announcements
 from plugins.outputs.mqtt.commands import Commands
@@ -18,6 +20,10 @@ from plugins.outputs.mqtt.topics import HUB, Topics
 EVENT_LIFE = 60
 """Seconds a broker holds an event for somebody who is away: after that it is no news, and must set nothing off."""
 OBSERVATION_LIFE = 24 * 3600
+LATE = 10.0
+"""Seconds after which a look that is still to be delivered is shown without its picture: others wait before it."""
+COUNTERS_EVERY = 10.0
+"""Seconds between two messages about nothing but numbers that always change."""
 
 
 class Session:
@@ -33,8 +39,10 @@ class Session:
         self._home = home
         self._memory = memory
         self._log = log
+        self._hub_said: dict[str, object] = {}
         self._said: dict[str, bytes] = {}
         """What this connection has said on the retained topics; for a picture, the id of its look."""
+        self._counters_said = -COUNTERS_EVERY
         self._pair = asyncio.Lock()  # a picture and its state go out together, and the newer pair last
         self._born = asyncio.Event()
         self._announcements = Announcements(link, topics, memory, log, wanted=config.discovery)
@@ -95,6 +103,7 @@ class Session:
             self._born.clear()  # whoever was born meanwhile has heard it as well
             # The pictures of thirty cameras would be a storm, and the broker has them.
             kept = self._said if self._link.limits.retain else {}
+            self._hub_said = {}
             self._said = {topic: said for topic, said in kept.items() if topic.endswith("/picture")}
             await self._speak_of(self._home.state)
             await self._say(self._topics.status, b"online", kind="text/plain")
@@ -107,11 +116,13 @@ class Session:
         # A camera that is no longer in the config gets its leftovers told, but no state that nobody would take away.
         current = delivery.newest and camera is not None
         turned_on: list[str] = []
-        if current and camera and not look.error and not look.ad_hoc:
-            turned_on = payloads.turned_on(camera, look, self._memory.before.get(look.camera))
-            self._memory.before[look.camera] = look
+        good = current and not look.error and not look.ad_hoc
+        if good and camera:
+            before = self._memory.before.get(look.camera)
+            # At the start it may be this very look that was known last: then what was before it nobody knows.
+            turned_on = payloads.turned_on(camera, look, before if before and before.id != look.id else None)
             self._memory.shown[look.camera] = Shown(look, delivery.picture, there=delivery.picture is not None)
-            await self._show(look.camera)
+            await self._show(camera)
         whole = Message(
             self._topics.of(look.camera, "observation"), look.model_dump_json().encode(), expires=OBSERVATION_LIFE
         )
@@ -128,38 +139,47 @@ class Session:
             for kind in ["error" if look.error else "caption", *turned_on]:
                 seen = payloads.encode(payloads.event(look, kind))
                 await self._tell(Message(self._topics.of(look.camera, "event"), seen, expires=EVENT_LIFE))
+        if good:
+            self._memory.before[look.camera] = look  # not before it is told: it may be delivered again
 
     async def _speak_of(self, home: HomeState) -> None:
         await self._say_hub(home)
         for camera in home.cameras.values():
-            await self._show(camera.id)
+            await self._show(camera)
             await self._say(self._topics.of(camera.id, "health"), payloads.encode(payloads.health(camera)))
             online = b"online" if camera.online else b"offline"
             await self._say(self._topics.of(camera.id, "availability"), online, kind="text/plain")
 
     async def _say_hub(self, home: HomeState, *, again: bool = False) -> None:
-        await self._say(self._topics.hub, payloads.encode(payloads.hub(home)), again=again)
+        """Its numbers change with every look, and each message is a row in Home Assistant's database."""
+        now, told = time.monotonic(), payloads.hub(home)
+        steady = {key: value for key, value in told.items() if key not in payloads.COUNTERS}
+        if again or steady != self._hub_said or now - self._counters_said >= COUNTERS_EVERY:
+            self._hub_said, self._counters_said = steady, now
+            await self._say(self._topics.hub, payloads.encode(told), again=again)
 
     async def _echo(self, whose: str) -> None:
         """What it is set to now."""
+        home = self._home.state
         if whose == HUB:
-            await self._say_hub(self._home.state, again=True)
-        else:
-            await self._show(whose, again=True)
+            await self._say_hub(home, again=True)
+        elif whose in home.cameras:
+            await self._announcements.follow(home)  # what may be chosen comes before what was chosen
+            await self._show(home.cameras[whose], again=True)
 
-    async def _show(self, camera: str, *, again: bool = False) -> None:
+    async def _show(self, info: CameraInfo, *, again: bool = False) -> None:
         """The camera's picture and then its state, where they are news on this connection."""
         async with self._pair:
-            info = self._home.state.cameras.get(camera)
-            if info is None:
-                return  # the config has lost it meanwhile
-            shown = self._memory.shown.get(camera) or Shown(info.last, None, there=True)
-            topic = self._topics.of(camera, "picture")
+            shown = self._memory.shown.get(info.id) or Shown(info.last, None, there=True)
+            if info.last and shown.look and info.last.id != shown.look.id and _age(info.last) > LATE:
+                shown = Shown(info.last, None, there=False)
+            topic = self._topics.of(info.id, "picture")
             if shown.look and shown.jpeg and self._said.get(topic) != (named := shown.look.id.encode()):
                 shown.there = await self._tell(Message(topic, shown.jpeg, retain=True, kind="image/jpeg"))
                 self._said[topic] = named
-            state = payloads.state(info, shown.look, picture=shown.there)
-            await self._say(self._topics.of(camera, "state"), payloads.encode(state), again=again)
+            fresh = shown.look is None or info.fresh_for is None or _age(shown.look) <= info.fresh_for
+            state = payloads.state(info, shown.look, picture=shown.there, fresh=fresh)
+            await self._say(self._topics.of(info.id, "state"), payloads.encode(state), again=again)
 
     async def _say(self, topic: str, payload: bytes, *, kind: str = "application/json", again: bool = False) -> None:
         """A retained message, unless this connection has said the same already."""
@@ -179,3 +199,8 @@ class Session:
             self._link.limits.packet,
         )
         return False
+
+
+def _age(look: Observation) -> float:
+    """Seconds since it was done, by the clock that may jump: it may be of an earlier run."""
+    return (datetime.now(UTC) - look.finished_at).total_seconds()

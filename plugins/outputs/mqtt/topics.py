@@ -46,7 +46,7 @@ class Topics(NamedTuple):
     def node(self) -> str:
         """What all ids in Home Assistant begin with: another one for each base topic."""
         slug = re.sub(r"[^a-z0-9]+", "_", self.base.lower()).strip("_")
-        if slug == self.base:
+        if slug == self.base and "_" not in slug:  # or camera door of cam_front were front_door of cam
             return slug
         return f"{slug or 'camscribe'}_{hashlib.sha256(self.base.encode()).hexdigest()[:6]}"
 

@@ -8,9 +8,10 @@ import logging
 
 import pytest
 
+from agent.plugin import OutputUnavailable
 from plugins.outputs.mqtt import MqttConfig, MqttOutput
 from plugins.outputs.mqtt.commands import BURST, PER_SECOND
-from tests.fakes.broker import Listener, needs_mosquitto
+from tests.fakes.broker import Broker, Listener, needs_mosquitto
 from tests.fakes.deliveries import Hand, OneHome, context
 
 STATE = "camscribe/front_door/state"
@@ -114,6 +115,60 @@ async def test_a_refusal_goes_to_the_response_topic_too(home, listener):
     assert told[b"8"]["error"].startswith("A prompt is")
     assert told[b"9"] == {"ok": True}
     assert not listener.heard.on("camscribe/hub/refused")
+
+
+async def test_a_topic_that_camscribe_may_not_write_to_takes_nothing_down(tmp_path, stopping, caplog):
+    needs_mosquitto("a broker with rights")
+    rights = "topic readwrite camscribe/#\ntopic readwrite homeassistant/#\n"
+    async with Broker.running(tmp_path / "strict", rights=rights) as broker, Listener.at(broker) as listener:
+        home = OneHome()
+        output = MqttOutput(MqttConfig.model_validate(broker.config), context(tmp_path, "mqtt", home))
+        stopping.append(asyncio.create_task(output.deliver(Hand(stay=True).__aiter__())))
+        await listener.until(lambda heard: heard.text("camscribe/status"))
+        for topic in ("enabled/set", "look/set"):
+            await listener.publish(f"camscribe/front_door/{topic}", "OFF", reply="me/here")
+        await listener.publish("camscribe/front_door/every/set", "90s")
+        await listener.until(lambda heard: heard.json(STATE)[-1]["every"] == 90)
+        assert listener.heard.text("camscribe/status") == ["online"]
+        assert caplog.text.count("An answer could not be given, because the MQTT broker refused a message") == 1
+
+
+async def test_a_restart_that_is_deleted_from_the_broker_is_none(home, listener):
+    await listener.publish("camscribe/hub/restart/set", "", retain=True)
+    await listener.publish("camscribe/front_door/every/set", "90s")
+    await listener.until(lambda heard: heard.json(STATE)[-1]["every"] == 90)
+    assert [name for _, name, _ in home.commands] == ["every"]
+
+
+async def test_a_broker_that_goes_while_a_command_is_echoed_is_noticed(broker, listener, tmp_path):
+    home = OneHome()
+    output = MqttOutput(MqttConfig.model_validate(broker.config), context(tmp_path, "mqtt", home))
+    running = asyncio.create_task(output.deliver(Hand(stay=True).__aiter__()))
+    await listener.until(lambda heard: heard.text("camscribe/status"))
+    await listener.publish("camscribe/front_door/enabled/set", "OFF")
+    await asyncio.sleep(0)
+    async with asyncio.timeout(10):
+        while not home.commands:  # noqa: ASYNC110  no event tells of it
+            await asyncio.sleep(0)
+    await broker.kill()
+    with pytest.raises(OutputUnavailable):
+        await asyncio.wait_for(running, 10)
+
+
+@pytest.mark.parametrize("freeze", [False, True])
+async def test_an_output_that_is_cancelled_while_a_command_is_answered_ends(broker, listener, tmp_path, freeze):
+    needs_mosquitto("MQTT 5")
+    home = OneHome()
+    output = MqttOutput(MqttConfig.model_validate(broker.config), context(tmp_path, "mqtt", home))
+    running = asyncio.create_task(output.deliver(Hand(stay=True).__aiter__()))
+    await listener.until(lambda heard: heard.text("camscribe/status"))
+    await listener.publish("camscribe/front_door/enabled/set", "OFF", reply="me/here")
+    if freeze:
+        broker.freeze()
+    await asyncio.sleep(0.3)
+    running.cancel()
+    _, left = await asyncio.wait({running}, timeout=10)
+    assert not left
 
 
 @pytest.mark.parametrize(

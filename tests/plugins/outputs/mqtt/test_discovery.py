@@ -43,17 +43,17 @@ class Running:
 
     def __init__(self, broker: Broker, folder, home: OneHome, **options) -> None:
         self.hand = Hand(stay=True)
-        self._output = MqttOutput(
-            MqttConfig.model_validate({**broker.config, **options}), context(folder, "mqtt", home)
-        )
+        self.output = MqttOutput(MqttConfig.model_validate({**broker.config, **options}), context(folder, "mqtt", home))
 
     async def __aenter__(self) -> Self:
-        self.task = asyncio.create_task(self._output.deliver(self.hand.__aiter__()))
+        self.task = asyncio.create_task(self.output.deliver(self.hand.__aiter__()))
         return self
 
     async def __aexit__(self, *_: object) -> None:
         self.hand.stop()
-        await asyncio.wait_for(self.task, 10)
+        _, left = await asyncio.wait({self.task}, timeout=10)
+        for task in left:  # a test that gave it other deliveries
+            task.cancel()
 
 
 async def retained(broker: Broker, *, until: int) -> dict[str, bytes]:
@@ -222,6 +222,16 @@ async def test_what_others_announce_is_left_alone(broker, listener, tmp_path):
     assert {ours, "homeassistant/device/zigbee/lamp/config"} <= kept.keys()
 
 
+@pytest.mark.parametrize("payload", [b"ON", b"{}", b'{"camera": "plug"}', b"[", b"\xff"])
+async def test_what_others_keep_below_the_same_base_is_left_alone(broker, listener, tmp_path, payload):
+    for what in ("state", "availability", "picture"):
+        await listener.publish(f"home/plug/{what}", payload, retain=True)
+    async with Running(broker, tmp_path, OneHome(), base_topic="home"):
+        await listener.until(lambda heard: heard.text("home/status")[-1:] == ["online"])
+    kept = await retained(broker, until=10)
+    assert {kept[f"home/plug/{what}"] for what in ("state", "availability", "picture")} == {payload}
+
+
 async def test_two_camscribes_on_one_broker_take_nothing_from_each_other(broker, listener, tmp_path):
     async with Running(broker, tmp_path / "a", OneHome("front_door"), base_topic="a"):
         await listener.until(lambda heard: heard.text("a/status")[-1:] == ["online"])
@@ -319,8 +329,91 @@ async def test_an_answer_that_turns_to_yes_is_an_event_once(broker, listener, tm
     assert kinds == "caption caption person caption caption caption person caption caption person"
 
 
+async def test_a_question_that_turned_is_told_again_where_it_was_not_confirmed(broker, listener, tmp_path):
+    home = questioned()
+    off, on = ({"person": {"value": one, "steady": one}} for one in (False, True))
+    async with Running(broker, tmp_path, home) as running:
+        running.hand.give(delivery(1, answers=off))
+        await running.hand.confirms(1)
+        output = running.output
+        broker.freeze()
+        running.hand.give(delivery(2, answers=on))
+        await asyncio.sleep(0.3)
+        running.task.cancel()
+        await asyncio.wait({running.task})
+        broker.thaw()
+        again = Hand([delivery(2, answers=on)])
+        running.task = asyncio.create_task(output.deliver(again.__aiter__()))
+        await listener.until(
+            lambda heard: "person" in [one["event_type"] for one in heard.json("camscribe/front_door/event")]
+        )
+
+
+async def test_a_look_of_before_the_start_that_is_told_now_turns_the_answer(broker, listener, tmp_path):
+    home = questioned()
+    late = delivery(1, answers={"person": {"value": True, "steady": True}})
+    home.set("front_door", last=late.observation)
+    async with Running(broker, tmp_path, home) as running:
+        running.hand.give(late)
+        await listener.until(
+            lambda heard: "person" in [one["event_type"] for one in heard.json("camscribe/front_door/event")]
+        )
+
+
+async def test_a_newer_look_that_waits_behind_a_backlog_is_shown_without_its_picture(broker, listener, tmp_path):
+    home = OneHome()
+    async with Running(broker, tmp_path, home) as running:
+        running.hand.give(delivery(1))
+        await running.hand.confirms(1)
+        home.set("front_door", last=delivery(9, "A dog.").observation)
+        state = await listener.until(
+            lambda heard: [one for one in heard.json("camscribe/front_door/state") if one["caption"] == "A dog."]
+        )
+    assert state[0]["picture"] is None
+
+
+def test_answers_that_are_not_fresh_are_none():
+    camera = questioned().state.cameras["front_door"]
+    look = delivery(1, answers={"person": {"value": True, "confidence": 0.9, "steady": True}}).observation
+    told = payloads.state(camera, look, picture=True, fresh=False)
+    assert told["answers"]["person"] == {"value": None, "confidence": None, "steady": None}
+    assert told["caption"] == look.caption
+
+
+async def test_the_hubs_counters_are_no_stream(broker, listener, tmp_path):
+    home = OneHome()
+    async with Running(broker, tmp_path, home):
+        await listener.until(lambda heard: heard.text("camscribe/status"))
+        for rate in range(20):
+            home.touch(captions_per_minute=float(rate))
+            await asyncio.sleep(0.05)
+        assert len(listener.heard.on("camscribe/hub/state")) == 1
+        home.touch(paused=True)
+        hub = await listener.until(lambda heard: heard.json("camscribe/hub/state")[1:])
+    assert (hub[-1]["paused"], hub[-1]["captions_per_minute"]) == ("ON", 19)
+
+
+async def test_a_broker_that_keeps_nothing_more_still_forgets_what_it_kept(broker, listener, tmp_path):
+    async with Running(broker, tmp_path, OneHome("front_door", "garage")) as running:
+        running.hand.give(delivery(1, camera="garage"))
+        await running.hand.confirms(1)
+    async with Running(broker, tmp_path, OneHome("front_door"), retain=False):
+        await listener.until(lambda heard: heard.text("camscribe/status") == ["online", "offline", "online"])
+    assert not [topic for topic in await retained(broker, until=7) if "garage" in topic]
+
+
+def test_what_the_file_may_say_home_assistant_takes():
+    home = questioned()
+    home.set("front_door", every=864_000.0, captioner=("small",), configured=("big", "small"))
+    home.touch(captioners=("big", "small"))
+    components = devices(home)["front_door"]["components"]
+    assert components["every"]["max"] == 864_000
+    assert components["captioner"]["options"] == ["big", "small", "big, small"]
+
+
 async def test_a_free_question_is_an_answer_and_no_state(broker, listener, tmp_path):
     home = questioned()
+    home.set("front_door", fresh_for=None)
     async with Running(broker, tmp_path, home) as running:
         running.hand.give(delivery(1, answers={"person": {"value": True, "confidence": 0.9, "steady": True}}))
         running.hand.give(delivery(2, "It is blue. " * 40, prompt="Which colour?", ad_hoc=True, newest=False))
