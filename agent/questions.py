@@ -10,7 +10,7 @@ from typing import Annotated, Literal, Self
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, field_validator, model_validator
 
 MOST_OPTIONS = 20
-NO_OPTION = ("none", "unknown", "unavailable")
+NO_OPTION = ("None", "unknown", "unavailable")
 """Home Assistant's words for no answer."""
 LONGEST_OPTION = 60
 DeviceClass = Literal[
@@ -127,7 +127,7 @@ class ChoiceQuestion(_Question):
         alike = [option.casefold() for option in options]
         if twice := next((option for option in options if alike.count(option.casefold()) > 1), None):
             raise ValueError(f"'{twice}' is there twice: the options must differ in more than spaces and capitals")
-        if nothing := next((option for option in options if option.casefold() in NO_OPTION), None):
+        if nothing := next((option for option in options if option in NO_OPTION), None):
             raise ValueError(f"'{nothing}' is what Home Assistant calls no answer: find another word for that option")
         return options
 
