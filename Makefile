@@ -52,10 +52,10 @@ test-quick: $(VENV)/dev.stamp
 
 ALONE := tests/home_assistant/test_many_cameras.py
 
-# By name, else they don't run. They wait more than they compute; what is held to seconds runs alone.
+# By name, else they don't run. A module's tests share one Home Assistant; what is held to seconds runs alone.
 test-home-assistant: $(VENV)/dev.stamp $(VENV)/home-assistant.stamp
 	$(BIN)/python -m pytest -s $(ALONE) $(ARGS)
-	$(BIN)/python -m pytest -n 3 --dist loadgroup --ignore $(ALONE) tests/home_assistant $(ARGS)
+	$(BIN)/python -m pytest -n 3 --dist loadscope --ignore $(ALONE) tests/home_assistant $(ARGS)
 
 # Restarts of each engine. A test of the normal run too, with 30 of them.
 COUNT ?= 200

@@ -30,11 +30,3 @@ async def ha(
 ) -> AsyncIterator[HomeAssistant]:
     async with HomeAssistant.running(tmp_path_factory.mktemp("home-assistant"), broker, version) as ha:
         yield ha
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A module's tests of one version share a Home Assistant, so they run in one process."""
-    for item in items:
-        if isinstance(item, pytest.Function) and hasattr(item, "callspec"):
-            version = item.callspec.params.get("version", "")
-            item.add_marker(pytest.mark.xdist_group(f"{item.path.name} {version}"))
