@@ -166,6 +166,7 @@ class House:
             self.schedule.again()
 
     async def _log_level(self, value: str) -> None:
+        value = value.upper()
         if value not in logs.LEVELS:
             raise CommandRefused(f"log_level is one of {', '.join(logs.LEVELS)}.")
         self._agent = self._agent.model_copy(update={"log_level": value})
@@ -185,7 +186,7 @@ class House:
 
     def _every(self, camera: Camera, value: str) -> None:
         try:
-            every = parse_duration(value)
+            every = parse_duration(f"{value}s" if value.isdecimal() else value)
         except ValueError:
             raise CommandRefused("every is a duration such as 30s, 5m or 1h.") from None
         if not SHORTEST_INTERVAL <= every <= LONGEST_INTERVAL:
@@ -249,6 +250,6 @@ def _one_of(name: str, commands: dict[str, C], whose: str) -> C:
 
 
 def _on(value: str, name: str) -> bool:
-    if value not in ("ON", "OFF"):
+    if value.upper() not in ("ON", "OFF"):
         raise CommandRefused(f"{name} is ON or OFF.")
-    return value == "ON"
+    return value.upper() == "ON"

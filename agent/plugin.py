@@ -349,6 +349,11 @@ class Captioner(Plugin[C]):
 class Output(Plugin[C]):
     """Tells somebody. One coroutine: see ``deliver``."""
 
+    @classmethod
+    def place(cls, config: Any) -> str | None:  # noqa: ARG003 (for those that have one)
+        """Where it speaks in its own name, so that a second output must not: ``the broker at host:1883``."""
+        return None
+
     unavailable: ClassVar[tuple[type[BaseException], ...]] = ()
     """The client library's own exceptions that mean 'the target can't be reached just now'."""
 

@@ -213,6 +213,8 @@ class Delivery:
     """The JPEG people see, or None where the look failed or retention has taken it."""
     newest: bool
     """Nothing later of this camera is waiting (for a good look: no later good one)."""
+    age: float = 0.0
+    """Seconds since it was recorded, when it was handed out."""
 
 
 class CameraState(StrEnum):

@@ -63,6 +63,7 @@ class Reader:
                 result.cameras[name] = camera
         for name, entry in self._entries(data, "outputs").items():
             if output := self._output(name, entry):
+                self._check_place(output, result.outputs)
                 result.outputs[name] = output
         result.document = self._document(data)
         return result
@@ -131,6 +132,13 @@ class Reader:
         if core is None or plugin is None:
             return None
         return grammar.OutputSettings(**{**dict(core), "name": name, "plugin": plugin})
+
+    def _check_place(self, output: grammar.OutputSettings, others: Mapping[str, grammar.OutputSettings]) -> None:
+        place = output.plugin.type.place(output.plugin.options)
+        for name, other in others.items():
+            if place is not None and place == other.plugin.type.place(other.plugin.options):
+                told = f"'{name}' and '{output.name}' would both speak for camscribe at {place}: take one of them out"
+                self._checker.problem(("outputs", output.name), told)
 
     def _camera(self, name: str, entry: Any) -> grammar.CameraSettings | None:
         path: Path_ = ("cameras", name)

@@ -168,4 +168,5 @@ class Reader:
                 "The observation with seq %d in the journal can't be understood; it is left out.", row.seq
             )
             return None
-        return Delivery(row.seq, observation, await self._journal.picture_of(row), self._is_newest(row))
+        picture = await self._journal.picture_of(row)
+        return Delivery(row.seq, observation, picture, self._is_newest(row), self._age(row))

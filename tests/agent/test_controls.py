@@ -166,7 +166,7 @@ async def test_a_pause_keeps_everybody_from_looking(tmp_path):
 @pytest.mark.parametrize(
     ("camera", "name", "value", "says"),
     [
-        (None, "paused", "on", "paused is ON or OFF."),
+        (None, "paused", "yes", "paused is ON or OFF."),
         (None, "log_level", "LOUD", "log_level is one of DEBUG, INFO, WARNING, ERROR."),
         (None, "volume", "1", "There is no 'volume' to set of camscribe itself"),
         (None, "restart", "", "just starting or stopping"),

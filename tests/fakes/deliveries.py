@@ -50,9 +50,9 @@ def observation(number: int = 1, caption: str | None = "A person stands at the d
 
 
 def delivery(number: int = 1, caption: str | None = "A person stands at the door.", **fields: Any) -> Delivery:
-    newest, picture = fields.pop("newest", True), fields.pop("picture", PICTURE)
+    newest, picture, age = fields.pop("newest", True), fields.pop("picture", PICTURE), fields.pop("age", 0.0)
     look = observation(number, caption, **fields)
-    return Delivery(number, look, picture if look.picture else None, newest)
+    return Delivery(number, look, picture if look.picture else None, newest, age)
 
 
 class Hand:

@@ -31,7 +31,7 @@ SEEN = {"caption", "picture", "answer_person", "answer_things", "answer_light", 
 CONTROLS = {"look", "ask", "enabled", "every", "prompt", "captioner"}
 TOLD = {"seen", "answer", "last_look", "problem", "camera_state", "errors", "latency"}
 PARTS = {"capture", "queue", "encode", "image", "generate", "other"}
-HUB = {"paused", "log_level", "restart", "update", "version", "model", "engine", "rate", "queued", "dropped"}
+HUB = {"paused", "log_level", "restart", "version", "model", "engine", "rate", "queued", "dropped"}
 
 
 @asynccontextmanager

@@ -27,7 +27,7 @@ QUESTIONS = {
     "what": "What is there?",
 }
 A_CAMERA = 15 + len(QUESTIONS)
-A_HUB = 10
+A_HUB = 9
 
 
 def _topics(heard: Heard, pattern: str) -> int:

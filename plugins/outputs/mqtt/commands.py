@@ -67,7 +67,7 @@ class Commands:
 
     async def obey(self, message: aiomqtt.Message) -> None:
         topic = str(message.topic)
-        if not message.topic.matches(self._topics.commands):
+        if not message.topic.matches(self._topics.commands) or topic == self._topics.marker:
             return  # amqtt sends retained messages that were not asked for
         if message.retain:
             self._memory.once(
@@ -93,7 +93,7 @@ class Commands:
         return False
 
     async def _carry_out(self, whose: str, name: str, value: str, reply: _Reply) -> None:
-        if name == "restart" and not value:
+        if not value and name != "look":
             return  # a command that the broker kept was deleted there, as we had asked for
         if whose == HUB:
             await self._set(None, _known(name, OF_THE_HUB, "camscribe itself"), value, reply)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Sequence
 from typing import Any
 
@@ -100,9 +101,15 @@ class CameraEntities:
         if isinstance(question, NumberQuestion):
             unit = {"unit_of_measurement": question.unit} if question.unit else {}
             decimals = {"suggested_display_precision": question.decimals}
-            return {**value, "state_class": "measurement", **unit, **decimals}
+            # What the broker keeps may answer another question that was called alike.
+            guarded = f"{{% set v = {answer}.get('value') %}}{{{{ v if v is number and v is not boolean else none }}}}"
+            icon = {"icon": "mdi:counter", "value_template": guarded}
+            return {**value, "state_class": "measurement", **unit, **decimals, **icon}
         if isinstance(question, ChoiceQuestion):
-            return {**value, "device_class": "enum", "options": list(question.options)}
+            options = list(question.options)
+            known = f"{{% set v = {answer}.get('value') %}}{{{{ v if v in {json.dumps(options)} else none }}}}"
+            icon = {"icon": "mdi:format-list-bulleted", "value_template": known}
+            return {**value, "device_class": "enum", "options": options, **icon}
         return {**value, "icon": "mdi:comment-quote-outline"}
 
     def _while_there(self) -> Component:
@@ -124,7 +131,7 @@ class CameraEntities:
     def _free_answer(self) -> Component:
         return {
             "platform": "sensor",
-            "name": "Answer",
+            "name": "Last answer",
             "icon": "mdi:chat-question-outline",
             "state_topic": self._topic("answer"),
             "value_template": "{{ value_json.short }}",
@@ -156,7 +163,7 @@ class CameraEntities:
                 "icon": "mdi:chat-question-outline",
                 "command_topic": self._command("ask"),
             },
-            "enabled": self._setting("switch", "enabled", "Enabled", icon="mdi:eye-check-outline"),
+            "enabled": self._setting("switch", "enabled", "Looks by itself", icon="mdi:eye-check-outline"),
             "every": self._setting("number", "every", "Interval", icon="mdi:timer-outline", **every),
             # A longer prompt is shown up to where Home Assistant stops.
             "prompt": self._setting(
@@ -202,9 +209,20 @@ class CameraEntities:
             "json_attributes_topic": health,
         }
         state = diagnostic(
-            "State", health, "{{ value_json.state }}", device_class="enum", options=[one.value for one in CameraState]
+            "State",
+            health,
+            "{{ value_json.state }}",
+            device_class="enum",
+            icon="mdi:cctv",
+            options=[one.value for one in CameraState],
         )
-        failures = diagnostic("Errors", health, "{{ value_json.failures }}", state_class="total_increasing")
+        failures = diagnostic(
+            "Errors",
+            health,
+            "{{ value_json.failures }}",
+            icon="mdi:alert-circle-outline",
+            state_class="total_increasing",
+        )
         # Its parts are attributes: as entities they would be six more of each camera, for few to look at.
         latency = diagnostic(
             "Latency",

@@ -41,13 +41,7 @@ def hub_entities(topics: Topics) -> dict[str, Component]:
             "entity_category": "config",
             "command_topic": topics.of(HUB, "restart/set"),
         },
-        "update": {
-            "platform": "update",
-            "name": "Update",
-            "entity_category": "diagnostic",
-            "state_topic": state,
-            "value_template": _update(),
-        },
+        **({"update": _update(state)} if RELEASES else {}),
         "version": diagnostic("Version", state, "{{ value_json.version }}", icon="mdi:tag-outline"),
         "model": diagnostic("Model", state, "{{ value_json.model[:255] }}", icon="mdi:creation-outline"),
         "engine": diagnostic("Engine", state, "{{ value_json.engine[:255] }}", icon="mdi:engine-outline"),
@@ -57,7 +51,6 @@ def hub_entities(topics: Topics) -> dict[str, Component]:
             "{{ value_json.captions_per_minute }}",
             icon="mdi:speedometer",
             state_class="measurement",
-            unit_of_measurement="1/min",
         ),
         "queued": diagnostic(
             "Queue", state, "{{ value_json.queued }}", icon="mdi:tray-full", state_class="measurement"
@@ -72,7 +65,13 @@ def hub_entities(topics: Topics) -> dict[str, Component]:
     }
 
 
-def _update() -> str:
+def _update(state: str) -> Component:
     """Which version runs, and where newer ones are found: camscribe asks nobody whether there are any."""
-    where = f", 'release_url': {json.dumps(RELEASES)}" if RELEASES else ""
-    return f"{{{{ {{'installed_version': value_json.version{where}}} | tojson }}}}"
+    told = f"{{{{ {{'installed_version': value_json.version, 'release_url': {json.dumps(RELEASES)}}} | tojson }}}}"
+    return {
+        "platform": "update",
+        "name": "Update",
+        "entity_category": "diagnostic",
+        "state_topic": state,
+        "value_template": told,
+    }

@@ -39,6 +39,8 @@ MOST_KEPT = 10_000
 SOME_RETAINED = 5
 """Commands that a broker keeps are ignored, so a few are enough to say so."""
 SHORTEST_KEEPALIVE = 3
+UNSPECIFIED = 0x80
+"""What paho calls the reason where the broker has given none."""
 GOODBYE = 2.0
 """Seconds for a connection that is given up to end; after that it is left to the operating system."""
 
@@ -156,7 +158,11 @@ class Link(aiomqtt.Client):
 
     async def lost(self) -> None:
         """Ends with an error when the connection does: who waits for the broker's answer would not hear of that."""
-        await asyncio.shield(self._disconnected)
+        try:
+            await asyncio.shield(self._disconnected)
+        except aiomqtt.MqttCodeError as error:
+            if not isinstance(error.rc, ReasonCode) or error.rc.value != UNSPECIFIED:
+                raise
         raise aiomqtt.MqttError("Disconnected during message iteration")
 
     async def ask_for(self, topic: str) -> bool:

@@ -31,6 +31,10 @@ class MqttOutput(Output[MqttConfig]):
         self._id = config.client_id
         self._former = Former(Path(context.data_dir, f"{context.name}.topics.json"))
 
+    @classmethod
+    def place(cls, config: MqttConfig) -> str:
+        return f"the MQTT broker {config.address} below {config.base_topic}"
+
     async def check(self) -> str:
         try:
             # A name of its own: with the service's it would throw that off the broker.

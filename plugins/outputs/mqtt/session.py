@@ -18,7 +18,7 @@ from plugins.outputs.mqtt.memory import Memory, Shown
 from plugins.outputs.mqtt.topics import HUB, Topics
 
 EVENT_LIFE = 60
-"""Seconds a broker holds an event for somebody who is away: after that it is no news, and must set nothing off."""
+"""Seconds after which a look is no event any more, for the broker and for us: it must set nothing off."""
 OBSERVATION_LIFE = 24 * 3600
 LATE = 10.0
 """Seconds after which a look that is still to be delivered is shown without its picture: others wait before it."""
@@ -53,6 +53,7 @@ class Session:
         commands = self._topics.commands
         if not await self._link.ask_for(commands):
             self._memory.once(self._log, "rights", "The MQTT broker lets nobody read %s here: no commands.", commands)
+        await self._link.ask_for(self._topics.status)
         if self._config.discovery:
             await self._link.ask_for(self._config.birth_topic)
         home = self._home.state
@@ -88,7 +89,11 @@ class Session:
     async def listen(self) -> None:
         """Pass the home's commands on to it. Ends with an error when the connection does."""
         async for message in self._link.messages:
-            if str(message.topic) == self._config.birth_topic and self._config.discovery:
+            if str(message.topic) == self._topics.status:
+                # The last will of a connection that went before this one, or of another one that should not be.
+                if message.payload != b"online":
+                    await self._say(self._topics.status, b"online", kind="text/plain", again=True)
+            elif str(message.topic) == self._config.birth_topic and self._config.discovery:
                 if message.payload.strip().lower() == self._config.birth_payload.lower().encode():
                     self._born.set()
             else:
@@ -135,7 +140,7 @@ class Session:
             if camera:
                 answer = payloads.encode(payloads.answer(look))
                 await self._tell(Message(self._topics.of(look.camera, "answer"), answer, retain=True))
-        elif current:
+        elif current and delivery.age <= EVENT_LIFE:
             for kind in ["error" if look.error else "caption", *turned_on]:
                 seen = payloads.encode(payloads.event(look, kind))
                 await self._tell(Message(self._topics.of(look.camera, "event"), seen, expires=EVENT_LIFE))

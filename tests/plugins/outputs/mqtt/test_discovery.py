@@ -349,6 +349,22 @@ async def test_a_question_that_turned_is_told_again_where_it_was_not_confirmed(b
         )
 
 
+async def test_a_look_that_is_told_late_is_no_event(broker, listener, tmp_path):
+    async with Running(broker, tmp_path, OneHome()) as running:
+        running.hand.give(delivery(1, age=61))
+        running.hand.give(delivery(2, age=59))
+        await running.hand.confirms(2)
+        events = await listener.until(lambda heard: heard.json("camscribe/front_door/event"))
+    assert [one["id"][-1] for one in events] == ["2"]
+
+
+async def test_somebody_elses_goodbye_on_our_status_is_put_right(broker, listener, tmp_path):
+    async with Running(broker, tmp_path, OneHome()):
+        await listener.until(lambda heard: heard.text("camscribe/status"))
+        await listener.publish("camscribe/status", "offline", retain=True)
+        await listener.until(lambda heard: heard.text("camscribe/status")[-1] == "online")
+
+
 async def test_a_look_of_before_the_start_that_is_told_now_turns_the_answer(broker, listener, tmp_path):
     home = questioned()
     late = delivery(1, answers={"person": {"value": True, "steady": True}})
