@@ -167,7 +167,9 @@ class MqttConfig(PluginConfig):
 
 
 class Mqtt(_Output, Output[MqttConfig]):
-    pass
+    @classmethod
+    def place(cls, config: MqttConfig) -> str:
+        return f"the MQTT broker {config.host}:{config.port}"
 
 
 class HookUrl(SecretUrl):

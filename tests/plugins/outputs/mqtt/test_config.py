@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import ValidationError
 
+from plugins.outputs.mqtt import MqttOutput
 from plugins.outputs.mqtt.config import MqttConfig
 from plugins.tls import Tls
 
@@ -77,3 +78,11 @@ def test_no_secret_is_printed():
 @pytest.mark.parametrize("model", [MqttConfig, Tls])
 def test_every_field_is_described(model):
     assert [name for name, field in model.model_fields.items() if not field.description] == []
+
+
+def test_two_of_the_same_place_are_known_as_such():
+    same = [{"host": "h"}, {"url": "mqtt://u:p@h:1883"}, {"host": "h", "port": 1883, "qos": 0}]
+    other = [{"host": "h", "port": 1884}, {"host": "h", "base_topic": "barn"}, {"host": "i"}]
+    places = [MqttOutput.place(MqttConfig.model_validate(options)) for options in (*same, *other)]
+    assert len({*places[:3]}) == 1
+    assert len({*places}) == 4
