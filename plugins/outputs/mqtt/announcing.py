@@ -10,7 +10,7 @@ import asyncio
 import json
 import logging
 import random
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 from agent.plugin import CameraInfo, HomeState
@@ -31,9 +31,19 @@ Platforms = dict[str, str]
 class Announcements:
     """What this broker has been told of us. One for each connection."""
 
-    def __init__(self, link: Link, topics: Topics, memory: Memory, log: logging.Logger, *, wanted: bool) -> None:
-        """``wanted``: announce. Otherwise only what was announced before is taken back."""
+    def __init__(
+        self,
+        link: Link,
+        topics: Topics,
+        current: Callable[[], HomeState],
+        memory: Memory,
+        log: logging.Logger,
+        *,
+        wanted: bool,
+    ) -> None:
+        """``current``: the home as it is. ``wanted``: announce; otherwise what was announced before is taken back."""
         self._link = link
+        self._current = current
         self._topics = topics
         self._memory = memory
         self._log = log
@@ -46,8 +56,9 @@ class Announcements:
         """What the last announcements were made of."""
         self._turn = asyncio.Lock()
 
-    async def take_stock(self, home: HomeState, marker: str) -> None:
+    async def take_stock(self, marker: str) -> None:
         """Find what earlier runs left at the broker. ``marker``: see Link.kept."""
+        home = self._current()
         filters = [self._topics.announcement("+"), self._topics.of("+", "state")]
         kept = await self._link.kept(filters, marker)
         for topic, payload in kept.items():
@@ -58,36 +69,36 @@ class Announcements:
             elif (device := topic.split("/")[-2]) and (platforms := _ours(payload, self._topics.status)) is not None:
                 self._there[device] = platforms
 
-    async def follow(self, home: HomeState) -> None:
+    async def follow(self) -> None:
         """Announce what is new or different, take back what has gone."""
-        seen = home.version, home.captioners, [_announced(camera) for camera in home.cameras.values()]
-        if not self._may or (seen == self._seen and self._told):
-            return
-        devices = self._announcer.devices(home) if self._announcer else {}
-        try:
-            await self._make_equal(home, devices)
-            self._seen = seen
-        except Refused as error:  # the user has no rights there, and everything else may go on
-            self._may = False
-            told = "Nothing is announced to Home Assistant, because the MQTT broker %s, or set discovery: false."
-            self._memory.once(self._log, "announcements", told, error)
+        async with self._turn:
+            home = self._current()  # by now: an older one would take back what has just come
+            seen = home.version, home.captioners, [_announced(camera) for camera in home.cameras.values()]
+            if not self._may or (seen == self._seen and self._told):
+                return
+            try:
+                await self._make_equal(home, self._announcer.devices(home) if self._announcer else {})
+                self._seen = seen
+            except Refused as error:  # the user has no rights there, and everything else may go on
+                self._may = False
+                told = "Nothing is announced to Home Assistant, because the MQTT broker %s, or set discovery: false."
+                self._memory.once(self._log, "announcements", told, error)
 
     async def _make_equal(self, home: HomeState, devices: Mapping[str, dict[str, Any]]) -> None:
-        async with self._turn:
-            for camera in home.cameras:
-                self._there.setdefault(camera, {})
-            for device in [*self._there]:
-                if device not in devices and (self._there[device] or device not in home.cameras):
-                    await self._take_back(device, gone=device != HUB and device not in home.cameras)
-            changed = [await self._announce(device, whole) for device, whole in devices.items()]
-            if any(changed):
-                await asyncio.sleep(SETTLE)
+        for camera in home.cameras:
+            self._there.setdefault(camera, {})
+        for device in [*self._there]:
+            if device not in devices and (self._there[device] or device not in home.cameras):
+                await self._take_back(device, gone=device != HUB and device not in home.cameras)
+        changed = [await self._announce(device, whole) for device, whole in devices.items()]
+        if any(changed):
+            await asyncio.sleep(SETTLE)
 
-    async def born(self, home: HomeState) -> None:
+    async def born(self) -> None:
         """Home Assistant has started: everything once more, in case its broker remembers nothing."""
         await asyncio.sleep(random.uniform(*BIRTH_PAUSE))  # noqa: S311
         self._told.clear()
-        await self.follow(home)
+        await self.follow()
 
     async def _announce(self, device: str, whole: dict[str, Any]) -> bool:
         """Whether the broker had another one of it."""

@@ -45,7 +45,7 @@ class Session:
         self._counters_said = -COUNTERS_EVERY
         self._pair = asyncio.Lock()  # a picture and its state go out together, and the newer pair last
         self._born = asyncio.Event()
-        self._announcements = Announcements(link, topics, memory, log, wanted=config.discovery)
+        self._announcements = Announcements(link, topics, lambda: home.state, memory, log, wanted=config.discovery)
         self._commands = Commands(link, topics, home, memory, log, self._echo)
 
     async def greet(self) -> None:
@@ -59,8 +59,8 @@ class Session:
         home = self._home.state
         for camera in home.cameras.values():
             self._memory.before.setdefault(camera.id, camera.last)
-        await self._announcements.take_stock(home, self._topics.marker)
-        await self._announcements.follow(home)
+        await self._announcements.take_stock(self._topics.marker)
+        await self._announcements.follow()
         await self._speak_of(home)
         await self._say(self._topics.status, b"online", kind="text/plain")
 
@@ -68,9 +68,9 @@ class Session:
         """Take everything back from where an earlier config had it."""
         moved = former.base != self._topics.base
         home = replace(self._home.state, cameras={}) if moved else self._home.state
-        there = Announcements(self._link, former, self._memory, self._log, wanted=False)
-        await there.take_stock(home, self._topics.marker)
-        await there.follow(home)
+        there = Announcements(self._link, former, lambda: home, self._memory, self._log, wanted=False)
+        await there.take_stock(self._topics.marker)
+        await there.follow()
         for topic in (former.hub, former.status) if moved else ():
             await self._tell(Message(topic, b"", retain=True))
 
@@ -83,7 +83,7 @@ class Session:
     async def follow(self) -> None:
         """Pass on what changes in the home."""
         async for home in self._home.changes():
-            await self._announcements.follow(home)
+            await self._announcements.follow()
             await self._speak_of(home)
 
     async def listen(self) -> None:
@@ -104,7 +104,7 @@ class Session:
         while True:
             await self._born.wait()
             self._born.clear()
-            await self._announcements.born(self._home.state)
+            await self._announcements.born()
             self._born.clear()  # whoever was born meanwhile has heard it as well
             # The pictures of thirty cameras would be a storm, and the broker has them.
             kept = self._said if self._link.limits.retain else {}
@@ -115,9 +115,9 @@ class Session:
 
     async def tell(self, delivery: Delivery) -> None:
         """One observation. A backlog goes to ``observation`` alone: states and events are about now."""
-        look, home = delivery.observation, self._home.state
-        await self._announcements.follow(home)
-        camera = home.cameras.get(look.camera)
+        look = delivery.observation
+        await self._announcements.follow()
+        camera = self._home.state.cameras.get(look.camera)
         # A camera that is no longer in the config gets its leftovers told, but no state that nobody would take away.
         current = delivery.newest and camera is not None
         turned_on: list[str] = []
@@ -169,22 +169,29 @@ class Session:
         if whose == HUB:
             await self._say_hub(home, again=True)
         elif whose in home.cameras:
-            await self._announcements.follow(home)  # what may be chosen comes before what was chosen
+            await self._announcements.follow()  # what may be chosen comes before what was chosen
             await self._show(home.cameras[whose], again=True)
 
     async def _show(self, info: CameraInfo, *, again: bool = False) -> None:
         """The camera's picture and then its state, where they are news on this connection."""
         async with self._pair:
-            shown = self._memory.shown.get(info.id) or Shown(info.last, None, there=True)
-            if info.last and shown.look and info.last.id != shown.look.id and _age(info.last) > LATE:
-                shown = Shown(info.last, None, there=False)
-            topic = self._topics.of(info.id, "picture")
-            if shown.look and shown.jpeg and self._said.get(topic) != (named := shown.look.id.encode()):
-                shown.there = await self._tell(Message(topic, shown.jpeg, retain=True, kind="image/jpeg"))
-                self._said[topic] = named
-            fresh = shown.look is None or info.fresh_for is None or _age(shown.look) <= info.fresh_for
-            state = payloads.state(info, shown.look, picture=shown.there, fresh=fresh)
-            await self._say(self._topics.of(info.id, "state"), payloads.encode(state), again=again)
+            picture, state = (self._topics.of(info.id, what) for what in ("picture", "state"))
+            shown = self._shown(info)
+            named = shown.look.id.encode() if shown.look and shown.jpeg else self._said.get(picture)
+            if not again and self._said.get(picture) == named and self._said.get(state) == _state(info, shown):
+                return
+            now = self._home.state.cameras.get(info.id)  # others may have had their turn first
+            if now is None:
+                return  # the config has lost it meanwhile
+            if shown.jpeg and named and self._said.get(picture) != named:
+                shown.there = await self._tell(Message(picture, shown.jpeg, retain=True, kind="image/jpeg"))
+                self._said[picture] = named
+            await self._say(state, _state(now, self._shown(now)), again=again)
+
+    def _shown(self, info: CameraInfo) -> Shown:
+        shown = self._memory.shown.get(info.id) or Shown(info.last, None, there=True)
+        late = info.last and shown.look and info.last.id != shown.look.id and _age(info.last) > LATE
+        return Shown(info.last, None, there=False) if late else shown
 
     async def _say(self, topic: str, payload: bytes, *, kind: str = "application/json", again: bool = False) -> None:
         """A retained message, unless this connection has said the same already."""
@@ -204,6 +211,11 @@ class Session:
             self._link.limits.packet,
         )
         return False
+
+
+def _state(info: CameraInfo, shown: Shown) -> bytes:
+    fresh = shown.look is None or info.fresh_for is None or _age(shown.look) <= info.fresh_for
+    return payloads.encode(payloads.state(info, shown.look, picture=shown.there, fresh=fresh))
 
 
 def _age(look: Observation) -> float:
