@@ -51,8 +51,12 @@ async def test_doctor_shows_the_last_words_of_a_failed_engine_and_all_of_them_wh
     )
     async with camscribe("run", "--config", str(config)) as service:
         await service.until(lambda: any("the key is" in line for line in service.err) and service.observations, 60)
-        status, findings, text = await doctor(config)
-        by_part = {finding["part"]: finding for finding in findings}
+        async with asyncio.timeout(60):
+            while True:  # it is tried again and again, and while it starts nothing is wrong
+                status, findings, text = await doctor(config)
+                by_part = {finding["part"]: finding for finding in findings}
+                if not by_part["captioner broken"]["good"]:
+                    break
         assert (status, by_part["captioner broken"]["good"], by_part["captioner default"]["good"]) == (1, False, True)
         assert len(by_part["captioner broken"]["said"]) == 10
         assert by_part["captioner broken"]["said"][-1] == "the key is ***"
