@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import math
 from collections import deque
 from collections.abc import Collection
 from typing import Literal
@@ -155,7 +154,7 @@ class Reader:
         now = self._clock.now()
         if row.seq > self._this_run:
             return now.monotonic - row.monotonic
-        return now.wall.timestamp() - row.recorded if self._expire < math.inf else 0.0
+        return now.wall.timestamp() - row.recorded
 
     def _is_newest(self, row: Row) -> bool:
         return self._journal.newest(row.camera, good=row.good) <= row.seq

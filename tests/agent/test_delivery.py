@@ -146,6 +146,20 @@ async def test_it_delivers_in_order_with_the_picture(house):
     assert target.connects == 1
 
 
+async def test_a_delivery_says_how_old_it_is_also_after_a_restart(house):
+    courier = house.start(Target())
+    await house.stop(courier)
+    await house.record("Before.")
+    await house.clock.advance(50)
+    await house.reopen()
+    await house.record("After.")
+    await house.clock.advance(30)
+    target = Target()
+    house.start(target)
+    await eventually(lambda: len(target.got) == 2)
+    assert [round(delivery.age) for delivery in target.got] == [80, 30]
+
+
 async def test_a_new_output_starts_at_now_even_after_a_restart(house):
     await house.record("Before.")
     courier = house.start(Target())
