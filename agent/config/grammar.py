@@ -29,7 +29,7 @@ from pydantic_core import CoreSchema, core_schema
 from agent.config.cron import trigger_fields
 from agent.config.faults import closest
 from agent.plugin import ConfigPath, PluginConfig
-from agent.questions import BooleanQuestion, ChoiceQuestion, NumberQuestion, Question, TextQuestion
+from agent.questions import BooleanQuestion, ChoiceQuestion, Fraction, NumberQuestion, Question, TextQuestion
 from agent.registry import Registry
 from agent.units import Duration, Size, refusal
 from agent.values import Detail
@@ -99,7 +99,6 @@ def _whole_number(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isdecimal() else value
 
 
-Fraction = Annotated[float, Field(ge=0, le=1)]
 Point = tuple[Fraction, Fraction]
 
 

@@ -59,6 +59,7 @@ class Commands:
         self._echo = echo
         self._pace = _Pace(BURST, PER_SECOND)
         self._loud = _Pace(LOUD_BURST, LOUD_PER_SECOND)
+        self._own = f"{topics.base}/", f"{topics.prefix}/"
         self._looks: set[asyncio.Task[None]] = set()
 
     def close(self) -> None:
@@ -153,7 +154,11 @@ class Commands:
         if reply.topic is None:
             return False
         if not self._may_tell(reply.topic):
-            self._log.warning("The answer to the MQTT command %.200s may not go to its response topic.", reply.command)
+            level = logging.WARNING if self._loud.allows() else logging.DEBUG
+            told_of = (
+                "The answer to the MQTT command %.200s may not go to its response topic %.100r: name one outside %s"
+            )
+            self._log.log(level, told_of, reply.command, reply.topic, " and ".join(self._own))
             return False
         message = Message(reply.topic, payloads.encode(told), expires=REPLY_LIFE, correlation=reply.correlation)
         try:
@@ -165,8 +170,7 @@ class Commands:
     def _may_tell(self, topic: str) -> bool:
         """Nobody makes us speak in our own name, or announce anything to Home Assistant."""
         fine = topic.isprintable() and not set(topic) & set("+#") and not topic.startswith("$")
-        taken = (f"{self._topics.base}/", f"{self._topics.prefix}/")
-        return fine and 0 < len(topic) <= LONGEST_TOPIC and not f"{topic}/".startswith(taken)
+        return fine and 0 < len(topic) <= LONGEST_TOPIC and not f"{topic}/".startswith(self._own)
 
 
 class _Reply:
