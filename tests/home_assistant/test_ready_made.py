@@ -74,12 +74,12 @@ class House:
 
     async def start(self) -> None:
         """Until Home Assistant knows of its first look, on which nobody is."""
-        before = len(self.looks)
+        before = {look["id"] for look in self.looks}
         self.service = await self._running.enter_async_context(camscribe("run", "--config", str(self._config)))
-        await self.listener.until(lambda _: len(self.looks) > before, 60)
-        await self.shows(
-            self.looks[-1]["id"], CAPTION
-        )  # the event itself may be too early for who is only just told of it
+        # A look of before a power cut may be delivered once more: what is waited for is a new one.
+        await self.listener.until(lambda _: self.looks and self.looks[-1]["id"] not in before, 60)
+        # The event itself may be too early for who is only just told of it.
+        await self.shows(self.looks[-1]["id"], CAPTION)
 
     async def stop(self) -> None:
         assert self.service
