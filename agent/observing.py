@@ -75,14 +75,17 @@ class Observer:
     """Makes the observation of each look, writes it to the journal and answers whoever asked.
 
     A look that fails is told the first time, when its kind changes, and then every 10 minutes; the repeats between are
-    counted. One that somebody asked for is always told.
+    counted. One that somebody asked for is always told. One that is not to be kept is for whoever asked alone.
     """
 
-    def __init__(self, journal: Journal, clock: Clock, counters: Counters, told: Callable[[Observation], None]) -> None:
+    def __init__(
+        self, journal: Journal, clock: Clock, counters: Counters, finished: Callable[[Observation], None]
+    ) -> None:
+        """``finished`` is called with what each look came to, told or only counted."""
         self._journal = journal
         self._clock = clock
         self._counters = counters
-        self._told = told
+        self._finished = finished
         self._failing: dict[str, tuple[Failure, float, int]] = {}
         self._steadiness = Steadiness()
         self._log = logging.getLogger("camscribe.looks")
@@ -114,7 +117,7 @@ class Observer:
             sent=SentFacts(width=sent.width, height=sent.height, geometry=view.geometry, sha256=sent.sha256),
         )
         self._recovered(camera)
-        await self._tell(camera, look, observation, shown.jpeg)
+        await self._tell(camera, look, observation, shown, sent)
 
     async def failed(
         self,
@@ -132,11 +135,12 @@ class Observer:
         error = LookError(kind=kind, message=message)
         spent = latency(timing, None, now)
         observation = _observation(camera, look, timing.taken, spent, shown, caption=None, error=error)
-        if self._worth_telling(camera, kind, message) or look.answer is not None:
-            await self._tell(camera, look, observation, shown.jpeg if shown else None)
+        if not look.kept or self._worth_telling(camera, kind, message) or look.answer is not None:
+            await self._tell(camera, look, observation, shown)
         else:
             self._counters.add("looks_failed_untold_total", camera=camera.id, kind=kind.value)
             camera.looked(observation)
+            self._finished(observation)
 
     def forget(self, camera: str) -> None:
         """It is another one from now on: how its looks fail is news again, and what was steady says nothing of it."""
@@ -169,17 +173,29 @@ class Observer:
         if failing:
             self._log.info("%s: captions again after %s", camera.id, failing[0].value)
 
-    async def _tell(self, camera: Camera, look: Look, observation: Observation, picture: bytes | None) -> None:
+    async def _tell(
+        self, camera: Camera, look: Look, observation: Observation, shown: Picture | None, sent: Picture | None = None
+    ) -> None:
+        if look.kept:
+            observation = await self._keep(camera, observation, shown, sent)
+        if look.answer is not None and not look.answer.done():
+            look.answer.set_result(observation)
+
+    async def _keep(
+        self, camera: Camera, observation: Observation, shown: Picture | None, sent: Picture | None
+    ) -> Observation:
+        """As it is written down, and then told to everybody."""
         try:
-            observation = await self._journal.record(observation, picture)
+            observation = await self._journal.record(
+                observation, shown.jpeg if shown else None, sent.jpeg if sent else None
+            )
         except JournalUnavailable:
             # The journal has said and counted it. The looks go on, and whoever asked gets the answer.
             self._log.debug("%s: observation %s is not in the journal", camera.id, observation.id)
         self._counters.add("observations_total", camera=camera.id)
         camera.looked(observation)
-        self._told(observation)
-        if look.answer is not None and not look.answer.done():
-            look.answer.set_result(observation)
+        self._finished(observation)
+        return observation
 
 
 def _observation(

@@ -169,7 +169,8 @@ class PictureFacts(_Record):
 
 
 class SentFacts(_Record):
-    """The picture the model got. Never stored or published; ``sha256`` tells two of them apart."""
+    """The picture the model got. The journal keeps it for debugging, it is never published; ``sha256`` tells two of
+    them apart."""
 
     width: int
     height: int

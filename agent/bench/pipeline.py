@@ -168,7 +168,7 @@ async def pipeline(name: str, captioner: Captioner[Any], asked: Asked, folder: P
     journal = await Journal.open(folder / name, clock=clock, counters=counters)
     pictures = ThreadPoolExecutor(2, thread_name_prefix="pictures")
     bare = ThreadPoolExecutor(1, thread_name_prefix="bare")
-    observer = Observer(journal, clock, counters, told=lambda _observation: None)
+    observer = Observer(journal, clock, counters, finished=lambda _observation: None)
     camera = _camera(name, asked, queue, observer, clock, counters)
     captioning = Captioning(name, captioner, queue, observer, clock, counters, pictures)
     made = Pipeline(captioner, camera, bare, asked.timeout)

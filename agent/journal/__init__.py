@@ -6,9 +6,11 @@ import asyncio
 import itertools
 import logging
 import sqlite3
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
-from datetime import timedelta
+from datetime import date, datetime, timedelta, tzinfo
+from functools import partial
 from pathlib import Path
 from typing import Protocol, TypeVar
 
@@ -18,18 +20,23 @@ from agent.clock import Clock
 from agent.errors import JournalUnavailable, Misconfigured
 from agent.journal import store
 from agent.journal.lock import Lock
-from agent.journal.pictures import UNFINISHED, Pictures
+from agent.journal.pictures import SENT, UNFINISHED, Pictures, beside
+from agent.journal.query import QUARTER, Filter
 from agent.journal.store import Kept, New, Row, Store
 from agent.journal.worker import Worker
 from agent.status import Counters, Outage
 from agent.values import Moment, Observation
 
-__all__ = ["Follower", "Journal", "Row"]
+__all__ = ["Filter", "Follower", "Journal", "Row"]
 
 T = TypeVar("T")
 
 FILE = "journal.sqlite3"
 PICTURES = "pictures"
+DELETED = 50
+"""Rows deleted in one go; a record that comes meanwhile waits for that, a few milliseconds."""
+SEQS = 5000
+"""Rows that are found in one go to be deleted."""
 
 log = logging.getLogger("camscribe.journal")
 
@@ -45,7 +52,7 @@ class Follower(Protocol):
         """There is something new to read."""
 
     def lost(self, kept: list[Kept]) -> None:
-        """Retention took these before they were fetched."""
+        """Retention, or somebody by hand, took these before they were fetched."""
 
 
 class Journal:
@@ -112,35 +119,46 @@ class Journal:
 
     # Writing and reading
 
-    async def record(self, observation: Observation, picture: bytes | None) -> Observation:
+    async def record(self, observation: Observation, picture: bytes | None, sent: bytes | None = None) -> Observation:
         """Write it down; the observation as it was written, with ``picture.path``. The outputs hear of it then.
 
-        Where there is no room for the picture, it is recorded without.
+        ``sent``, the picture the model got, is kept beside the other for debugging. Where there is no room for a
+        picture, it is recorded without.
         """
         now = self._clock.now()
         try:
-            written, lost = await self._do(lambda: self._record(observation, picture, now))
+            written, lost = await self._do(lambda: self._record(observation, picture, sent, now))
         except JournalUnavailable:
             self._counters.add("dropped_total", reason="journal", camera=observation.camera)
             raise
-        if lost is not None:
-            self._counters.add("pictures_dropped_total", reason="journal", camera=observation.camera)
-            self.outage.begins(lost)
-        elif picture is not None:  # a row alone may fit where a picture still does not
+        for name, reason in lost.items():
+            self._counters.add(name, reason="journal", camera=observation.camera)
+            self.outage.begins(reason)
+        if picture is not None and not lost:  # a row alone may fit where a picture still does not
             self.outage.ends()
         return written
 
-    def _record(self, observation: Observation, picture: bytes | None, now: Moment) -> tuple[Observation, str | None]:
-        path, lost = None, None
+    def _record(
+        self, observation: Observation, picture: bytes | None, sent: bytes | None, now: Moment
+    ) -> tuple[Observation, dict[str, str]]:
+        """With the counters of what there was no room for, and why."""
+        path, lost = None, {}
         if picture is not None and observation.picture is not None:
             try:
                 path = self._pictures.write(observation, picture)
             except OSError as error:
-                lost = self._sentence(error)
+                lost["pictures_dropped_total"] = self._sentence(error)
             facts = observation.picture.model_copy(update={"path": path})
             observation = observation.model_copy(update={"picture": facts})
+        if path is None:
+            sent = None
+        elif sent is not None:
+            try:
+                self._pictures.write_sent(path, sent)
+            except OSError as error:
+                lost["sent_pictures_dropped_total"] = self._sentence(error)
+                sent = None
         text = observation.model_dump_json()
-        size = len(picture) if path and picture else 0
         good = observation.caption is not None and not observation.ad_hoc
         new = New(
             id=observation.id,
@@ -150,14 +168,15 @@ class Journal:
             monotonic=now.monotonic,
             caption=observation.caption,
             picture=path,
-            picture_bytes=size,
+            picture_bytes=len(picture) if path and picture else 0,
+            sent_bytes=len(sent) if sent else 0,
             json=text,
         )
         try:
             seq = self._store.insert(new)
         except BaseException:
             if path is not None:
-                self._pictures.remove(path)
+                self._pictures.remove(path, beside(path))
             raise
         # From here, not after the await: whoever asked may have been cancelled, and it is written all the same.
         self._worker.tell(self._recorded, seq, observation.camera, good, self._store.bytes)
@@ -187,8 +206,40 @@ class Journal:
 
     async def search(self, text: str, limit: int) -> list[Observation]:
         """Those whose caption has words that begin like each word of ``text``, newest first."""
-        words = text.split()
-        return _observations(await self._do(lambda: self._store.search(words, limit))) if words else []
+        wanted = Filter(text=text)
+        return [found for _, found in await self.find(wanted, None, limit)] if wanted.words else []
+
+    async def find(self, wanted: Filter, before: int | None, limit: int) -> list[tuple[int, Observation]]:
+        """With their seqs, newest first; with ``before`` those that come before that seq. Fewer than ``limit`` where
+        there are no more."""
+        found: list[tuple[int, Observation]] = []
+        while len(found) < limit:
+            missing = limit - len(found)
+            rows = await self._do(partial(self._store.find, wanted, before, missing))
+            found += [(row.seq, observation) for row in rows for observation in _observations([row])]
+            if len(rows) < missing:
+                break
+            before = rows[-1].seq
+        return found
+
+    async def days(self, wanted: Filter, zone: tzinfo | None = None) -> list[tuple[date, int]]:
+        """How many were recorded on which day, newest first; None: in the machine's own time zone."""
+
+        def job() -> list[tuple[date, int]]:
+            days: Counter[date] = Counter()
+            for quarter, count in self._store.quarters(wanted):
+                days[datetime.fromtimestamp(quarter * QUARTER, zone).date()] += count
+            return sorted(days.items(), reverse=True)
+
+        return await self._do(job)
+
+    async def answers(self) -> list[str]:
+        """The name of every answer that any observation has."""
+        return await self._do(self._store.answers)
+
+    async def neighbours(self, observation: Observation) -> tuple[str | None, str | None]:
+        """The ids of the ones before and after it, of the same camera."""
+        return await self._do(partial(self._store.neighbours, observation.id))
 
     async def picture(self, observation: Observation) -> bytes | None:
         """The JPEG people see, or None where there is none or retention has taken it."""
@@ -198,6 +249,17 @@ class Journal:
     async def picture_of(self, row: Row) -> bytes | None:
         path = row.picture
         return await self._do(lambda: self._pictures.read(path, row.picture_bytes)) if path else None
+
+    async def sent(self, observation: Observation) -> bytes | None:
+        """The JPEG the model got, for debugging; None where it was not kept or is gone."""
+
+        def job() -> bytes | None:
+            for row in self._store.rows("id = ?", (observation.id,), "seq", 1):
+                if row.picture is not None and row.sent_bytes:
+                    return self._pictures.read(beside(row.picture), row.sent_bytes)
+            return None
+
+        return await self._do(job)
 
     # For those who read along
 
@@ -238,8 +300,36 @@ class Journal:
         """Remove up to ``limit`` of the oldest, as long as all take more than ``down_to`` bytes; how many that were."""
         return await self._do(lambda: self._remove(self._store.oldest(limit, down_to)))
 
-    def _remove(self, kept: list[Kept]) -> int:
-        pictures = [each.picture for each in kept if each.picture is not None]
+    # By hand
+
+    async def delete(self, id_: str) -> bool:
+        """Remove one, with its pictures; whether it was there."""
+        removed = await self._do(lambda: self._remove(self._store.named(id_)))
+        self._count_deleted(removed)
+        return removed > 0
+
+    async def delete_matching(self, wanted: Filter) -> int:
+        """Remove all that there are by now, with their pictures; how many those were."""
+        removed, upper = 0, self.latest_seq + 1
+        try:
+            while seqs := await self._do(partial(self._store.seqs, wanted, upper, SEQS)):
+                upper = seqs[-1]
+                for first in range(0, len(seqs), DELETED):
+                    removed += await self._do(partial(self._remove_numbered, seqs[first : first + DELETED]))
+        finally:
+            self._count_deleted(removed)
+        return removed
+
+    def _remove_numbered(self, seqs: Sequence[int]) -> int:
+        return self._remove(self._store.numbered(seqs))
+
+    def _count_deleted(self, removed: int) -> None:
+        if removed:
+            self._counters.add("removed_total", removed, reason="by hand")
+            log.info("%d observations were deleted by hand.", removed)
+
+    def _remove(self, kept: Sequence[Kept]) -> int:
+        pictures = [path for each in kept for path in _files(each)]
         try:
             self._store.delete(kept)
         except sqlite3.OperationalError as error:
@@ -249,15 +339,17 @@ class Journal:
             self._pictures.remove(*pictures)
             self._store.delete(kept)
         self._pictures.remove(*pictures)
-        self._worker.tell(self._removed, kept, self._store.bytes)
+        newest = self._store.newest_of({each.camera for each in kept})
+        self._worker.tell(self._removed, kept, newest, self._store.bytes)
         return len(kept)
 
-    def _removed(self, kept: list[Kept], size: int) -> None:
+    def _removed(self, kept: Sequence[Kept], newest: dict[str, tuple[int, int]], size: int) -> None:
         self.bytes = size
+        self._newest |= newest
         # Not before a follower that was given some of them just now has taken them.
         asyncio.get_running_loop().call_soon(self._tell_losses, kept)
 
-    def _tell_losses(self, kept: list[Kept]) -> None:
+    def _tell_losses(self, kept: Sequence[Kept]) -> None:
         for follower in self._followers:
             if lost := [each for each in kept if each.seq > follower.fetched]:
                 follower.lost(lost)
@@ -275,8 +367,8 @@ class Journal:
 
         def job() -> tuple[int, int]:
             some = list(itertools.islice(files, limit))
-            known = self._store.known([file.stem for file in some])
-            orphans = [file for file in some if file.suffix == UNFINISHED or file.stem not in known]
+            known = self._store.known([_id(file) for file in some])
+            orphans = [file for file in some if not _belongs(file, known)]
             for orphan in orphans:
                 self._pictures.remove(orphan.relative_to(self._pictures.root).as_posix())
             return len(some), len(orphans)
@@ -298,6 +390,23 @@ class Journal:
         if store.is_full(error):
             return f"The disk that holds {self.data_dir} is full. Make room on it, or lower keep.size in the config."
         return f"{self.data_dir} can't be written or read ({error}). Look after that disk."
+
+
+def _files(kept: Kept) -> list[str]:
+    if kept.picture is None:
+        return []
+    return [kept.picture, beside(kept.picture)] if kept.sent_bytes else [kept.picture]
+
+
+def _id(file: Path) -> str:
+    return file.name.partition(".")[0]
+
+
+def _belongs(file: Path, known: Mapping[str, bool]) -> bool:
+    """By the observations that have a picture, and whether they have the model's as well."""
+    if file.suffix == UNFINISHED or _id(file) not in known:
+        return False
+    return known[_id(file)] if file.name.endswith(SENT) else True
 
 
 def _observations(rows: list[Row]) -> list[Observation]:

@@ -1,4 +1,8 @@
-"""The pictures people see: JPEG files by date beside the SQLite file. All on the journal's thread."""
+"""The picture folder: JPEG files by date beside the SQLite file. All on the journal's thread.
+
+Of each look there is the picture people see, and beside it the one the model got: for debugging, never shown as the
+camera's picture, never given to an output.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,12 @@ from pathlib import Path
 from agent.values import Observation
 
 UNFINISHED = ".part"
+SENT = ".sent.jpg"
+
+
+def beside(path: str) -> str:
+    """Where the picture lies that the model got, by where the one people see does."""
+    return path.removesuffix(".jpg") + SENT
 
 
 class Pictures:
@@ -20,8 +30,17 @@ class Pictures:
         root.mkdir(mode=0o700, exist_ok=True)
 
     def write(self, observation: Observation, jpeg: bytes) -> str:
-        """Under its name only once it is whole. Not synced: a power cut may cost the last seconds, see read()."""
+        """The one people see; its path."""
         path = f"{observation.taken_at:%Y/%m/%d}/{observation.id}.jpg"
+        self._write(path, jpeg)
+        return path
+
+    def write_sent(self, shown: str, jpeg: bytes) -> None:
+        """The one the model got, beside the one at ``shown``."""
+        self._write(beside(shown), jpeg)
+
+    def _write(self, path: str, jpeg: bytes) -> None:
+        """Under its name only once it is whole. Not synced: a power cut may cost the last seconds, see read()."""
         final = self.root / path
         unfinished = final.with_suffix(UNFINISHED)
         final.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
@@ -32,7 +51,6 @@ class Pictures:
             with suppress(OSError):  # the first error tells more; the sweep takes what is left
                 unfinished.unlink(missing_ok=True)
             raise
-        return path
 
     def read(self, path: str, size: int) -> bytes | None:
         """The JPEG, or None where it is gone or was cut short by a power failure."""

@@ -121,8 +121,11 @@ class Reader:
         self._news.set()
 
     def lost(self, removed: list[Kept]) -> None:
-        lost = sum(self._cameras is None or each.camera in self._cameras for each in removed)
-        if lost:
+        mine = [each for each in removed if self._cameras is None or each.camera in self._cameras]
+        by_hand = sum(each.by_hand for each in mine)
+        if by_hand:  # as somebody wanted it
+            self._counters.add("dropped_total", by_hand, reason="deleted", output=self._name)
+        if lost := len(mine) - by_hand:
             self._counters.add("dropped_total", lost, reason="retention", output=self._name)
             self._log.error("%d observations were removed by 'keep' before %s could take them.", lost, self._name)
 

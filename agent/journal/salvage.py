@@ -7,10 +7,25 @@ from collections.abc import Iterator
 from contextlib import closing
 from datetime import datetime
 from pathlib import Path
+from typing import Any
+
+from agent.journal import answers
 
 ASIDE = "journal.damaged-"
-COLUMNS = "seq, id, camera, good, recorded, monotonic, caption, picture, picture_bytes, bytes, json"
-COPY = f"INSERT OR IGNORE INTO observations ({COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)"  # noqa: S608
+COLUMNS = (
+    "seq",
+    "id",
+    "camera",
+    "good",
+    "recorded",
+    "monotonic",
+    "caption",
+    "picture",
+    "picture_bytes",
+    "sent_bytes",
+    "bytes",
+    "json",
+)
 
 
 def set_aside(path: Path, now: datetime) -> Path:
@@ -31,22 +46,36 @@ def carry_over(damaged: Path, db: sqlite3.Connection) -> int:
         db.execute("BEGIN IMMEDIATE")
         for row in _readable(old, "SELECT output, seq FROM cursors"):
             db.execute("INSERT OR IGNORE INTO cursors VALUES (?, ?)", row)
+        columns = _columns(old)
         reached = 0
-        for row in _readable(old, f"SELECT {COLUMNS} FROM observations ORDER BY seq"):  # noqa: S608
-            db.execute(COPY, row)
+        for row in _readable(old, f"SELECT {columns} FROM observations ORDER BY seq"):  # noqa: S608
+            _copy(db, columns, row)
             reached = row[0]
         # And from the other end: one bad page in the middle then costs only what is on it.
-        for row in _readable(old, f"SELECT {COLUMNS} FROM observations ORDER BY seq DESC"):  # noqa: S608
+        for row in _readable(old, f"SELECT {columns} FROM observations ORDER BY seq DESC"):  # noqa: S608
             if row[0] <= reached:
                 break
-            db.execute(COPY, row)
+            _copy(db, columns, row)
         db.execute("UPDATE total SET bytes = (SELECT coalesce(sum(bytes), 0) FROM observations)")
         db.execute("COMMIT")
     (count,) = db.execute("SELECT count(*) FROM observations").fetchone()
     return int(count)
 
 
-def _readable(old: sqlite3.Connection, query: str) -> Iterator[tuple[int, ...]]:
+def _columns(old: sqlite3.Connection) -> str:
+    """Those that the file has: it may have been damaged before it was brought to this version."""
+    there = {name for (name,) in _readable(old, "SELECT name FROM pragma_table_info('observations')")}
+    return ", ".join(column for column in COLUMNS if column in there)
+
+
+def _copy(db: sqlite3.Connection, columns: str, row: tuple[Any, ...]) -> None:
+    marks = ", ".join("?" * len(row))
+    added = db.execute(f"INSERT OR IGNORE INTO observations ({columns}) VALUES ({marks})", row)  # noqa: S608
+    if added.rowcount > 0:
+        answers.write(db, row[0], row[-1])
+
+
+def _readable(old: sqlite3.Connection, query: str) -> Iterator[tuple[Any, ...]]:
     """The rows up to where the file is damaged."""
     try:
         yield from old.execute(query)

@@ -1,4 +1,4 @@
-"""The SQLite file: its schema and every statement that is run on it. All on the journal's thread."""
+"""The SQLite file: every statement that is run on it. All on the journal's thread."""
 
 from __future__ import annotations
 
@@ -6,58 +6,22 @@ import errno
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
-from contextlib import closing, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Collection, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
-from agent.errors import Misconfigured
-from agent.journal import salvage
+from agent.journal import answers, query, salvage, schema
+from agent.journal.query import Filter, Query
 
 T = TypeVar("T")
 
 log = logging.getLogger("camscribe.journal")
 
-MIGRATIONS = (
-    """
-    CREATE TABLE observations (
-        seq INTEGER PRIMARY KEY AUTOINCREMENT,  -- never reused, or a cursor would skip what comes after
-        id TEXT NOT NULL UNIQUE,
-        camera TEXT NOT NULL,
-        good INTEGER NOT NULL,                  -- it has a caption, by the camera's own prompt
-        recorded REAL NOT NULL,                 -- Unix time
-        monotonic REAL NOT NULL,                -- means something to the process that wrote it only
-        caption TEXT,
-        picture TEXT,                           -- its path in the picture folder
-        picture_bytes INTEGER NOT NULL,
-        bytes INTEGER NOT NULL,                 -- what row and picture take on the disk
-        json TEXT NOT NULL
-    );
-    CREATE INDEX of_camera ON observations (camera, seq);
-    CREATE INDEX good_of_camera ON observations (camera, seq) WHERE good;
-    CREATE INDEX by_age ON observations (recorded);
-    CREATE TABLE cursors (output TEXT PRIMARY KEY, seq INTEGER NOT NULL) WITHOUT ROWID;
-    CREATE TABLE total (bytes INTEGER NOT NULL);
-    INSERT INTO total VALUES (0);
-    """,
-)
-"""Each brings a file from the version of its index to the next; never changed once released."""
-
-SEARCH = (
-    "CREATE VIRTUAL TABLE captions USING fts5(caption, content=observations, content_rowid=seq)",
-    """CREATE TRIGGER caption_in AFTER INSERT ON observations WHEN new.caption IS NOT NULL BEGIN
-        INSERT INTO captions(rowid, caption) VALUES (new.seq, new.caption);
-    END""",
-    """CREATE TRIGGER caption_out AFTER DELETE ON observations WHEN old.caption IS NOT NULL BEGIN
-        INSERT INTO captions(captions, rowid, caption) VALUES ('delete', old.seq, old.caption);
-    END""",
-    "INSERT INTO captions(captions) VALUES ('rebuild')",
-)
-
-ROW_OVERHEAD = 400
-"""Bytes a row takes beside its JSON: keys, three indexes, the caption twice more."""
+ROW_OVERHEAD = 700
+"""Bytes a row takes beside its JSON: keys, six indexes, some answers, the caption twice more."""
 
 DAMAGED = {sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB}
 UNTRUSTED = DAMAGED | {sqlite3.SQLITE_IOERR, sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN}
@@ -76,6 +40,8 @@ class Row:
     monotonic: float
     picture: str | None
     picture_bytes: int
+    sent_bytes: int
+    """Of the picture the model got, which lies beside the other; 0 where it was not kept."""
     json: str
 
 
@@ -91,24 +57,33 @@ class New:
     caption: str | None
     picture: str | None
     picture_bytes: int
+    sent_bytes: int
     json: str
 
     @property
     def bytes(self) -> int:
-        return self.picture_bytes + len(self.json.encode()) + ROW_OVERHEAD
+        return self.picture_bytes + self.sent_bytes + len(self.json.encode()) + ROW_OVERHEAD
 
 
 @dataclass(frozen=True, slots=True)
 class Kept:
-    """A row as retention sees it."""
+    """A row as whoever removes it sees it."""
 
     seq: int
     camera: str
     picture: str | None
+    sent_bytes: int
     bytes: int
+    by_hand: bool = False
+    """Somebody had it deleted; otherwise it was retention."""
 
 
-ROW = "seq, camera, good, recorded, monotonic, picture, picture_bytes, json"
+ROW = "seq, camera, good, recorded, monotonic, picture, picture_bytes, sent_bytes, json"
+KEPT = "seq, camera, picture, sent_bytes, bytes"
+NEIGHBOURS = """
+    SELECT (SELECT id FROM observations WHERE camera = o.camera AND seq < o.seq ORDER BY seq DESC LIMIT 1),
+        (SELECT id FROM observations WHERE camera = o.camera AND seq > o.seq ORDER BY seq LIMIT 1)
+    FROM observations AS o WHERE id = ?"""
 
 
 def code(error: sqlite3.Error) -> int:
@@ -184,8 +159,8 @@ class Store:
             db.execute("PRAGMA journal_mode = WAL")
             db.execute("PRAGMA synchronous = NORMAL")
             db.execute("PRAGMA journal_size_limit = 16777216")
-            _migrate(db, self.path)
-            self.searchable = _make_searchable(db)
+            schema.migrate(db, self.path)
+            self.searchable = schema.make_searchable(db)
             self._read_totals(db)
         except BaseException:
             db.close()
@@ -218,8 +193,8 @@ class Store:
             db.execute("BEGIN IMMEDIATE")
             (seq,) = db.execute(
                 "INSERT INTO observations"
-                " (id, camera, good, recorded, monotonic, caption, picture, picture_bytes, bytes, json)"
-                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq",
+                " (id, camera, good, recorded, monotonic, caption, picture, picture_bytes, sent_bytes, bytes, json)"
+                " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) RETURNING seq",
                 (
                     new.id,
                     new.camera,
@@ -229,10 +204,12 @@ class Store:
                     new.caption,
                     new.picture,
                     new.picture_bytes,
+                    new.sent_bytes,
                     new.bytes,
                     new.json,
                 ),
             ).fetchone()
+            answers.write(db, seq, new.json)
             db.execute("UPDATE total SET bytes = bytes + ?", (new.bytes,))
             db.execute("COMMIT")
             return int(seq)
@@ -243,16 +220,49 @@ class Store:
 
     def rows(self, where: str, values: Sequence[object], order: str, limit: int) -> list[Row]:
         """``where`` and ``order`` are ours, never a user's text."""
-        query = f"SELECT {ROW} FROM observations WHERE {where} ORDER BY {order} LIMIT ?"  # noqa: S608
-        found = self.run(lambda db: db.execute(query, (*values, limit)).fetchall())
+        sql = f"SELECT {ROW} FROM observations WHERE {where} ORDER BY {order} LIMIT ?"  # noqa: S608
+        found = self.run(lambda db: db.execute(sql, (*values, limit)).fetchall())
         return [Row(*row) for row in found]
 
-    def search(self, words: Sequence[str], limit: int) -> list[Row]:
-        if self.searchable:
-            phrase = " ".join('"' + word.replace('"', '""') + '"*' for word in words)
-            return self.rows("seq IN (SELECT rowid FROM captions WHERE captions MATCH ?)", (phrase,), "seq DESC", limit)
-        likes = " AND ".join("caption LIKE ? ESCAPE '!'" for _ in words)
-        return self.rows(likes, [f"%{_escaped(word)}%" for word in words], "seq DESC", limit)
+    def find(self, wanted: Filter, before: int | None, limit: int) -> list[Row]:
+        """Newest first."""
+        found = self.seqs(wanted, before, limit)
+        return self.rows(f"seq IN ({_marks(found)})", found, "seq DESC", limit)
+
+    def seqs(self, wanted: Filter, before: int | None, limit: int) -> list[int]:
+        """Of those that ``find`` would give."""
+        return [seq for (seq,) in self._asked(wanted, lambda them: query.seqs(them, before, limit, self.searchable))]
+
+    def quarters(self, wanted: Filter) -> list[tuple[int, int]]:
+        """How many were recorded in which quarter of an hour."""
+        return self._asked(wanted, lambda them: query.quarters(them, self.searchable))
+
+    def _asked(self, wanted: Filter, made: Callable[[Filter], Query]) -> list[Any]:
+        def job(db: sqlite3.Connection) -> list[Any]:
+            answers_ = sorted(wanted.answers, key=lambda answer: answers.count(db, *answer))
+            asked = made(replace(wanted, answers=tuple(answers_)))
+            return db.execute(asked.sql, asked.values).fetchall()
+
+        return self.run(job)
+
+    def neighbours(self, id_: str) -> tuple[str | None, str | None]:
+        """The ids of the camera's ones before and after this one."""
+        found = self.run(lambda db: db.execute(NEIGHBOURS, (id_,)).fetchone())
+        return found or (None, None)
+
+    def answers(self) -> list[str]:
+        """The name of every answer that was given."""
+
+        def job(db: sqlite3.Connection) -> list[str]:
+            found = [""]
+            # One step of the index a name: DISTINCT would read all of it.
+            while step := db.execute(
+                "SELECT name FROM answers WHERE name > ? ORDER BY name LIMIT 1", (found[-1],)
+            ).fetchone():
+                found.append(step[0])
+            return found[1:]
+
+        return self.run(job)
 
     def newest(self) -> dict[str, tuple[int, int]]:
         """Each camera's latest seq, and the latest with a caption (0 where none is)."""
@@ -265,14 +275,13 @@ class Store:
                 "SELECT camera FROM observations WHERE camera > ? ORDER BY camera LIMIT 1", (camera,)
             ).fetchone():
                 camera = step[0]
-                (last,) = db.execute("SELECT max(seq) FROM observations WHERE camera = ?", (camera,)).fetchone()
-                (good,) = db.execute(
-                    "SELECT max(seq) FROM observations WHERE camera = ? AND good", (camera,)
-                ).fetchone()
-                found[camera] = (last, good or 0)
+                found[camera] = _newest(db, camera)
             return found
 
         return self.run(job)
+
+    def newest_of(self, cameras: Collection[str]) -> dict[str, tuple[int, int]]:
+        return self.run(lambda db: {camera: _newest(db, camera) for camera in cameras})
 
     def cursors(self) -> dict[str, int]:
         return dict(self.run(lambda db: db.execute("SELECT output, seq FROM cursors").fetchall()))
@@ -284,11 +293,10 @@ class Store:
             )
         )
 
-    def known(self, ids: Sequence[str]) -> set[str]:
-        """Which of these observations there are."""
-        marks = ",".join("?" * len(ids))
-        query = f"SELECT id FROM observations WHERE id IN ({marks}) AND picture IS NOT NULL"  # noqa: S608
-        return {id_ for (id_,) in self.run(lambda db: db.execute(query, ids).fetchall())}
+    def known(self, ids: Sequence[str]) -> dict[str, bool]:
+        """Which of these observations have a picture, and whether they have the model's as well."""
+        sql = f"SELECT id, sent_bytes > 0 FROM observations WHERE id IN ({_marks(ids)}) AND picture IS NOT NULL"  # noqa: S608
+        return {id_: bool(sent) for id_, sent in self.run(lambda db: db.execute(sql, ids).fetchall())}
 
     def older(self, recorded_before: float, limit: int) -> list[Kept]:
         """The oldest of those recorded before then."""
@@ -304,9 +312,18 @@ class Store:
             left -= each.bytes
         return found
 
+    def named(self, id_: str) -> list[Kept]:
+        """The one with this id, for somebody who has it deleted."""
+        return [replace(each, by_hand=True) for each in self._kept("WHERE id = ?", (id_,), 1)]
+
+    def numbered(self, seqs: Sequence[int]) -> list[Kept]:
+        """Those of these that are there, for somebody who has them deleted."""
+        found = self._kept(f"WHERE seq IN ({_marks(seqs)})", seqs, len(seqs))
+        return [replace(each, by_hand=True) for each in found]
+
     def _kept(self, which: str, values: Sequence[object], limit: int) -> list[Kept]:
-        query = f"SELECT seq, camera, picture, bytes FROM observations {which} LIMIT ?"  # noqa: S608
-        return [Kept(*row) for row in self.run(lambda db: db.execute(query, (*values, limit)).fetchall())]
+        sql = f"SELECT {KEPT} FROM observations {which} LIMIT ?"  # noqa: S608
+        return [Kept(*row) for row in self.run(lambda db: db.execute(sql, (*values, limit)).fetchall())]
 
     def delete(self, kept: Sequence[Kept]) -> None:
         freed = sum(each.bytes for each in kept)
@@ -335,38 +352,11 @@ class Store:
         return self.run(job)
 
 
-def _migrate(db: sqlite3.Connection, path: Path) -> None:
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    if version > len(MIGRATIONS):
-        raise Misconfigured(
-            f"{path} was written by a newer camscribe (journal version {version}, this one knows {len(MIGRATIONS)}). "
-            "Upgrade camscribe, or give it another data_dir."
-        )
-    for number, script in enumerate(MIGRATIONS[version:], start=version + 1):
-        db.executescript(f"BEGIN IMMEDIATE; {script}; PRAGMA user_version = {number}; COMMIT;")
+def _newest(db: sqlite3.Connection, camera: str) -> tuple[int, int]:
+    (last,) = db.execute("SELECT max(seq) FROM observations WHERE camera = ?", (camera,)).fetchone()
+    (good,) = db.execute("SELECT max(seq) FROM observations WHERE camera = ? AND good", (camera,)).fetchone()
+    return last or 0, good or 0
 
 
-def _make_searchable(db: sqlite3.Connection) -> bool:
-    """Index the captions; without FTS5 in this SQLite, see to it that nothing calls for it."""
-    there = {name for (name,) in db.execute("SELECT name FROM sqlite_schema WHERE name LIKE 'caption%'")}
-    try:
-        with closing(sqlite3.connect(":memory:")) as trial:
-            trial.execute("CREATE VIRTUAL TABLE t USING fts5(x)")
-    except sqlite3.OperationalError:
-        db.execute("DROP TRIGGER IF EXISTS caption_in")
-        db.execute("DROP TRIGGER IF EXISTS caption_out")
-        return False
-    if {"captions", "caption_in", "caption_out"} <= there:
-        return True
-    db.execute("BEGIN IMMEDIATE")
-    for statement in SEARCH:
-        if statement.split()[2 if "VIRTUAL" not in statement else 3] not in there:
-            db.execute(statement)
-    db.execute("COMMIT")
-    return True
-
-
-def _escaped(word: str) -> str:
-    for special in "!%_":
-        word = word.replace(special, "!" + special)
-    return word
+def _marks(values: Sequence[object]) -> str:
+    return ",".join("?" * len(values))

@@ -14,6 +14,7 @@ import numpy as np
 
 from agent.camera import Camera
 from agent.captioning import Captioning
+from agent.clock import Clock
 from agent.config import CameraSettings, PluginChoice
 from agent.journal import Journal
 from agent.observing import Observer
@@ -63,9 +64,9 @@ class ScriptedCaptioner(Captioner[NoConfig]):
 class Desk:
     """Everything a look passes, on a clock that the test moves."""
 
-    def __init__(self, folder: Path, journal: Journal, clock: FakeClock, counters: Counters) -> None:
+    def __init__(self, folder: Path, journal: Journal, clock: Any, counters: Counters) -> None:
         self.clock, self.counters, self.journal = clock, counters, journal
-        self.observer = Observer(journal, clock, counters, told=lambda _observation: None)
+        self.observer = Observer(journal, clock, counters, finished=lambda _observation: None)
         self.queue = FrameQueue(counters)
         self.context = Context("test", logging.getLogger("camscribe.test"), folder, folder)
         self.captioner = ScriptedCaptioner(NoConfig(), self.context)
@@ -119,9 +120,9 @@ class Desk:
 
 
 @asynccontextmanager
-async def desk(folder: Path) -> AsyncIterator[Desk]:
-    """With the captioning running."""
-    clock, counters = FakeClock(), Counters()
+async def desk(folder: Path, clock: Clock | None = None) -> AsyncIterator[Desk]:
+    """With the captioning running; on a clock that stands still unless another is given."""
+    clock, counters = clock or FakeClock(), Counters()
     journal = await Journal.open(folder / "data", clock=clock, counters=counters)
     made = Desk(folder, journal, clock, counters)
     try:

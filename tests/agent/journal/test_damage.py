@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
+from contextlib import closing
 
 import pytest
 
 from agent.clock import SystemClock
-from agent.journal import Journal
+from agent.journal import Filter, Journal
 from agent.status import Counters
+from agent.values import Answer
+from tests.agent.journal.test_migration import first_version
 from tests.fakes.observations import JPEG, observation
 
 PAGE = 4096
@@ -116,4 +120,41 @@ async def test_a_journal_moved_away_while_running_is_begun_anew(data_dir):
         recorded += 1
     assert recorded >= 2
     assert journal.latest_seq >= 5
+    await journal.close()
+
+
+async def test_answers_and_the_models_pictures_are_carried_over(data_dir):
+    journal = await opened(data_dir)
+    for number in range(400):
+        await journal.record(observation(answers={"even": Answer(value=number % 2 == 0)}), JPEG, b"sent")
+    each = journal.bytes // 400
+    await journal.close()
+    spoil(data_dir, (data_dir / "journal.sqlite3").stat().st_size // 2 // PAGE * PAGE, 6 * PAGE)
+    journal = await opened(data_dir)
+    left = await journal.recent(1000)
+    assert list(data_dir.glob("journal.damaged-*"))
+    even = [seen for _, seen in await journal.find(Filter(answers=(("even", "yes"),)), None, 1000)]
+    assert even == [seen for seen in left if seen.answers["even"].value]
+    assert len(even) > 150
+    assert await journal.sent(left[0]) == await journal.sent(left[-1]) == b"sent"
+    await journal.record(observation(answers={"even": Answer(value=False)}), JPEG, b"sent")
+    assert journal.bytes == pytest.approx(each * (len(left) + 1), rel=0.01)
+    assert await journal.remove_oldest(1000, down_to=0) == len(left) + 1
+    assert journal.bytes == 0
+    await journal.close()
+
+
+async def test_a_file_of_version_1_that_is_damaged_is_carried_over_as_well(data_dir):
+    made = first_version(data_dir, 2000)
+    with closing(sqlite3.connect(data_dir / "journal.sqlite3")) as db:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    spoil(data_dir, (data_dir / "journal.sqlite3").stat().st_size // 2 // PAGE * PAGE)
+    journal = await opened(data_dir)
+    left = await journal.recent(5000)
+    assert len(left) > 1900
+    assert (left[0], left[-1]) == (made[-1], made[0])
+    assert journal.latest_seq == 2000
+    assert list(data_dir.glob("journal.damaged-*")), "the migration met it"
+    even = [seen for _, seen in await journal.find(Filter(answers=(("person", "yes"),)), None, 5000)]
+    assert even == [seen for seen in left if seen.answers["person"].value]
     await journal.close()

@@ -9,7 +9,7 @@ import pytest
 
 from agent.clock import SystemClock
 from agent.errors import Misconfigured
-from agent.journal import Journal, store
+from agent.journal import Journal, schema
 from agent.status import Counters
 from tests.fakes.observations import JPEG, observation
 
@@ -168,7 +168,7 @@ async def test_a_data_dir_that_is_a_file_is_said(tmp_path):
 async def test_a_journal_of_a_newer_camscribe_is_left_alone(data_dir):
     await (await opened(data_dir)).close()
     db = sqlite3.connect(data_dir / "journal.sqlite3")
-    db.execute(f"PRAGMA user_version = {len(store.MIGRATIONS) + 1}")
+    db.execute(f"PRAGMA user_version = {len(schema.MIGRATIONS) + 1}")
     db.close()
     with pytest.raises(Misconfigured, match="newer camscribe"):
         await opened(data_dir)
