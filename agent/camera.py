@@ -51,6 +51,8 @@ class Look:
     answer: asyncio.Future[Observation] | None = None
     questions: bool = True
     """The camera's own, with its own prompt; whoever has another prompt asks that alone."""
+    kept: bool = True
+    """False: of a picture that somebody brought along. Only they hear of it, and nothing of it is written down."""
 
 
 class Camera:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Hashable, Iterable
+from collections.abc import Callable, Hashable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import Any, TypeVar
 
 from agent import picture
-from agent.camera import Camera
+from agent.camera import Camera, Look
 from agent.clock import Clock
 from agent.config import CameraSettings
 from agent.errors import CaptionUnavailable, Failure, FrameUnavailable
@@ -175,9 +176,12 @@ class Captioning:
         questions = _questions(settings) if look.questions else {}
         request = CaptionRequest(settings.id, sent.jpeg, look.prompt, settings.max_tokens, settings.timeout, questions)
         try:
-            async with asyncio.timeout(settings.timeout + GRACE):
-                return await self._captioner.caption(request)
+            async with asyncio.timeout(settings.timeout + GRACE) as deadline:
+                with _no_longer_than_wanted(look, deadline):
+                    return await self._captioner.caption(request)
         except TimeoutError:
+            if look.answer is not None and look.answer.cancelled():
+                raise CaptionUnavailable(Failure.STOPPED, "Whoever brought the picture has gone.") from None
             message = f"The captioner '{self._name}' took longer than {settings.timeout:g} s (the camera's timeout)."
             raise CaptionUnavailable(Failure.ENGINE_TIMEOUT, message) from None
 
@@ -204,6 +208,24 @@ class Captioning:
 
     def _off_loop(self, work: Callable[..., T], *arguments: Any) -> asyncio.Future[T]:
         return asyncio.get_running_loop().run_in_executor(self._pool, work, *arguments)
+
+
+@contextmanager
+def _no_longer_than_wanted(look: Look, deadline: asyncio.Timeout) -> Iterator[None]:
+    """A visitor who goes must not keep the captioner from the cameras. The cameras' own looks are always wanted."""
+
+    asking = True
+
+    def gone(_answer: object) -> None:
+        if asking:
+            deadline.reschedule(0)
+
+    if not look.kept and look.answer is not None:
+        look.answer.add_done_callback(gone)
+    try:
+        yield
+    finally:
+        asking = False
 
 
 def _questions(settings: CameraSettings) -> dict[str, Question]:

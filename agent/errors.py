@@ -11,6 +11,8 @@
     ├── DataDirBusy              another camscribe holds the data_dir
     ├── ObservationRefused       an output's target will never take this observation: skip it
     └── CommandRefused           somebody asked for something that can't be done
+        ├── PictureRefused       … the picture that they bring along can't be captioned
+        └── TooBusy              … now, as others are being served
 
 Anything else that is raised is a bug. Every message is a sentence that a person can act on; none holds a secret.
 """
@@ -18,6 +20,7 @@ Anything else that is raised is a bug. Every message is a sentence that a person
 from __future__ import annotations
 
 from enum import StrEnum
+from typing import Literal
 
 
 class Failure(StrEnum):
@@ -113,3 +116,19 @@ class ObservationRefused(CamscribeError):
 
 class CommandRefused(CamscribeError):
     """A command named an unknown camera or an impossible value; the old state stands."""
+
+
+class PictureRefused(CommandRefused):
+    """A picture that somebody brings along is damaged, too large, or of a format that is not taken."""
+
+    def __init__(self, reason: str, kind: Literal["damaged", "too_large", "format"] = "damaged") -> None:
+        super().__init__(reason)
+        self.kind = kind
+
+
+class TooBusy(CommandRefused):
+    """As many are being served as can be; ``retry_after`` seconds later it may be otherwise."""
+
+    def __init__(self, reason: str, retry_after: float) -> None:
+        super().__init__(reason)
+        self.retry_after = retry_after

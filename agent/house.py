@@ -100,6 +100,10 @@ class House:
             log_level=self._agent.log_level,
         )
 
+    @property
+    def paused(self) -> bool:
+        return self._agent.paused
+
     def touch(self) -> None:
         """Something has changed."""
         self._touched.set()

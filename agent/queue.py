@@ -1,4 +1,5 @@
-"""Frames on their way to a captioner: the freshest of each camera, cameras in turn, asked-for ones first."""
+"""Frames on their way to a captioner: the freshest of each camera, cameras in turn, asked-for ones first, and pictures
+that visitors bring along between them."""
 
 from __future__ import annotations
 
@@ -28,26 +29,34 @@ class Waiting:
 
 
 class FrameQueue:
-    """Holds one scheduled frame a camera, and every frame somebody asked for (the cameras bound those).
+    """Holds one scheduled frame a camera, and every frame somebody asked for or brought along (they bound those).
 
     Overload has one rule: a scheduled frame that waits is replaced by the camera's next one, and counted. It keeps its
     place in the line, so a camera that looks often can't push the others back. All captioners share the line, each
     takes what is meant for it: no older frame of a camera waits at one while a fresher one passes at another.
+
+    After a visitor's picture it is a camera's turn: who sends without a pause takes every second turn at most.
     """
 
     def __init__(self, counters: Counters) -> None:
         self._counters = counters
         self._scheduled: dict[str, Waiting] = {}
         self._asked: list[Waiting] = []
+        self._brought: list[Waiting] = []
+        """By visitors: looks that are not kept."""
+        self._owing: set[str] = set()
+        """Captioners whose last one was a visitor's."""
         self._news = asyncio.Event()
 
     def __len__(self) -> int:
-        return len(self._scheduled) + len(self._asked)
+        return len(self._scheduled) + len(self._asked) + len(self._brought)
 
     def put(self, waiting: Waiting) -> None:
         """A new frame."""
         id_ = waiting.camera.id
-        if waiting.look.answer is not None:
+        if not waiting.look.kept:
+            self._brought.append(waiting)
+        elif waiting.look.answer is not None:
             self._ask(waiting)
         elif before := self._scheduled.get(id_):
             self._dropped(id_, "overtaken")
@@ -78,11 +87,21 @@ class FrameQueue:
         waiting = self._first(captioner)
         if waiting is None:
             return None
-        if waiting.look.answer is not None:
+        if not waiting.look.kept:
+            self._brought.remove(waiting)
+            self._owing.add(captioner)
+        elif waiting.look.answer is not None:
             self._asked.remove(waiting)
         else:
             del self._scheduled[waiting.camera.id]
+            self._owing.discard(captioner)
         return waiting
+
+    def withdraw(self, look: Look) -> None:
+        """The visitor has gone."""
+        for waiting in [each for each in self._brought if each.look is look]:
+            self._brought.remove(waiting)
+            self._dropped(waiting.camera.id, "abandoned")
 
     def move(self, camera: str, captioner: str) -> None:
         """What waits of this camera waits for that captioner from now on."""
@@ -110,7 +129,10 @@ class FrameQueue:
         insort(self._asked, waiting, key=lambda each: each.look.began.monotonic)
 
     def _first(self, captioner: str) -> Waiting | None:
-        lines = (self._asked, self._scheduled.values())
+        turns = [self._brought, self._scheduled.values()]
+        if captioner in self._owing:
+            turns.reverse()
+        lines = (self._asked, *turns)
         return next((each for line in lines for each in line if each.captioner == captioner), None)
 
     def _dropped(self, camera: str, reason: str) -> None:

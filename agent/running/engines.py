@@ -46,11 +46,22 @@ class Engines:
         self._captioning = captioning
         self._details = details
         self._running: dict[str, _Running] = {}
+        self._started = asyncio.Event()
         self.in_service = False
         """From then on a captioner that can't work as configured is no reason to end: the others go on."""
 
     def __iter__(self) -> Iterator[tuple[str, Captioner[Any]]]:
         return iter([(name, running.captioner) for name, running in self._running.items()])
+
+    async def one(self, name: str) -> Captioner[Any]:
+        """The captioner of that name, once it runs."""
+        while name not in self._running:
+            await self._started.wait()
+        return self._running[name].captioner
+
+    def gave_up(self, name: str) -> bool:
+        """It runs, and can't work as configured."""
+        return name in self._running and self._running[name].gave_up
 
     async def apply(self, wanted: Mapping[str, CaptionerSettings]) -> None:
         """First ends those that go or change, then starts the new: two models at once may be more than fits."""
@@ -74,13 +85,21 @@ class Engines:
             engine.cancel()
         return engines
 
-    def _start(self, settings: CaptionerSettings) -> None:
+    def made(self, settings: CaptionerSettings) -> Captioner[Any]:
+        """A captioner that does not run."""
         name, plugin = settings.name, settings.plugin
         captioner: Captioner[Any] = plugin.type(plugin.options, self._staff.context(name, f"captioner.{name}"))
+        return captioner
+
+    def _start(self, settings: CaptionerSettings) -> None:
+        name = settings.name
+        captioner = self.made(settings)
         captioning = self._captioning(name, captioner)
         engine = self._staff.start(f"captioner {name}", partial(self._keep, name, captioner))
         slots = [self._staff.start(f"captions of {name}", captioning.run) for _ in range(captioner.slots)]
         self._running[name] = _Running(settings, captioner, captioning, engine, slots)
+        self._started.set()
+        self._started = asyncio.Event()
 
     async def _keep(self, name: str, captioner: Captioner[Any]) -> None:
         try:

@@ -39,6 +39,11 @@ class Outputs:
         """What is wrong with each just now."""
         return {name: running.courier.problem for name, running in self._running.items()}
 
+    @property
+    def waiting(self) -> dict[str, int]:
+        """About how many observations each has not confirmed yet."""
+        return {name: running.courier.waiting for name, running in self._running.items()}
+
     async def apply(self, wanted: Mapping[str, OutputSettings]) -> None:
         going = [name for name, running in self._running.items() if running.settings != wanted.get(name)]
         await asyncio.gather(*(self._end(name) for name in going))
