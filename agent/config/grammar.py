@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from itertools import combinations
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import (
     AfterValidator,
@@ -26,6 +26,7 @@ from pydantic import (
 )
 from pydantic_core import CoreSchema, core_schema
 
+from agent.config.addresses import HostName, ListenAddress, Origin, ProxyAddress
 from agent.config.cron import trigger_fields
 from agent.config.faults import closest
 from agent.plugin import ConfigPath, PluginConfig
@@ -343,13 +344,64 @@ class OutputSettings(OutputOptions):
     plugin: PluginChoice
 
 
-class WebSettings(_Keys):
-    """The pages and the HTTP API: not in this version yet, so these keys are checked and do nothing."""
+class CompatSettings(_Keys):
+    """The prototype's two endpoints, for its own page: only these, without a password, for pages of these origins."""
 
-    host: str = Field(default="127.0.0.1", min_length=1)
-    """The address to listen on; ``0.0.0.0`` is every one of this machine's."""
+    port: int = Field(default=5001, ge=0, le=65535)
+    """The TCP port; 0 picks a free one."""
+    origins: Annotated[
+        tuple[Origin, ...],
+        BeforeValidator(_one_or_more, json_schema_input_type=str | tuple[str, ...]),
+        Field(min_length=1, title="a text or a list of texts"),
+    ] = ("http://localhost:5173",)
+    """Where its page comes from: scheme, host and port, as the browser's address bar shows them."""
+
+
+class WebSettings(_Keys):
+    """The pages and the HTTP API. docs/web.md tells how to reach them from elsewhere: password, TLS, reverse proxy."""
+
+    host: ListenAddress = "127.0.0.1"
+    """The address to listen on; ``0.0.0.0`` is every one of this machine's, and needs a password (``camscribe web
+    password``)."""
     port: int = Field(default=8765, ge=0, le=65535)
     """The TCP port; 0 picks a free one."""
+    certificate: ConfigPath | None = None
+    """A PEM file with this machine's certificate, and those that vouch for it behind it: then it is ``https://``."""
+    key: ConfigPath | None = None
+    """A PEM file with the certificate's private key, without a password."""
+    names: Annotated[
+        tuple[HostName, ...],
+        BeforeValidator(_one_or_more, json_schema_input_type=str | tuple[str, ...]),
+        Field(title="a text or a list of texts"),
+    ] = ()
+    """Host names by which it is reached, such as a reverse proxy's. Known without: addresses, ``localhost``, and this
+    machine's own name, alone and with ``.local``. Any other name is refused: so no web page can pose as camscribe."""
+    proxies: Annotated[
+        tuple[ProxyAddress, ...],
+        BeforeValidator(_one_or_more, json_schema_input_type=str | tuple[str, ...]),
+        Field(title="a text or a list of texts"),
+    ] = ()
+    """Addresses or networks of reverse proxies, whose ``X-Forwarded-For``, ``-Proto``, ``-Host`` and ``-Prefix`` (or
+    ``X-Ingress-Path``) are believed. Nobody else's are."""
+    ingress: bool = False
+    """``true``: whom Home Assistant sends through its ingress is let in without a password, because Home Assistant has
+    asked for its own. ``proxies`` must then be Home Assistant's address alone, which is ``172.30.32.2``."""
+    compat: CompatSettings | None = None
+    """The prototype's two endpoints, on a port of their own. Left out: none."""
+
+    @model_validator(mode="after")
+    def _fits_together(self) -> Self:
+        if (self.certificate is None) != (self.key is None):
+            there, missing = ("key", "certificate") if self.certificate is None else ("certificate", "key")
+            raise ValueError(f"there is a '{there}' without its '{missing}': name both, or none for http")
+        if self.ingress and (len(self.proxies) != 1 or "/" in self.proxies[0]):
+            raise ValueError(
+                "'ingress' lets in whomever the proxy says, so 'proxies' must be Home Assistant's address and nothing "
+                "else: 'proxies: [172.30.32.2]'"
+            )
+        if self.compat and self.compat.port == self.port != 0:
+            raise ValueError(f"'port' and 'compat.port' are both {self.port}: give each its own")
+        return self
 
 
 class KeepSettings(_Keys):
@@ -372,8 +424,8 @@ class Document(_Keys):
     """The cameras by id: lower case letters, digits and single underscores; ``status`` and ``hub`` are reserved."""
     outputs: dict[str, Any] = {}
     """Who is told, by name; the name is the plugin's unless ``use:`` says another."""
-    web: WebSettings | Literal[False] | None = None
-    """The pages and the HTTP API; ``false`` to do without. Not in this version yet."""
+    web: WebSettings | Literal[False] = WebSettings()
+    """The pages and the HTTP API, on this machine alone unless it says otherwise; ``false`` to do without."""
     keep: KeepSettings = KeepSettings()
     """How long observations and pictures are kept."""
     reload: Literal["auto", "manual"] = "auto"
@@ -403,6 +455,7 @@ class Config:
     cameras: Mapping[str, CameraSettings]
     outputs: Mapping[str, OutputSettings]
     web: WebSettings | None
+    """None: ``web: false``."""
     keep: KeepSettings
     reload: Literal["auto", "manual"]
     controls: Literal["keep", "reset"]

@@ -70,7 +70,7 @@ class Reader:
 
     def _sections(self, data: Mapping[str, Any]) -> dict[str, Any]:
         """An empty section is as good as none; the environment's JSON is decoded."""
-        empty: dict[str, Any] = {"model": {}, "captioners": {}, "outputs": {}, "keep": {}}
+        empty: dict[str, Any] = {"model": {}, "captioners": {}, "outputs": {}, "web": {}, "keep": {}}
         return {
             key: self._checker.json(value, (key,)) if value is not None else empty.get(key)
             for key, value in data.items()

@@ -33,7 +33,7 @@ def json_schema(registry: Registry) -> dict[str, Any]:
     properties["model"] = _described(properties["model"], _any_of(captioners, DEFAULT_PLUGIN))
     outputs = {name: shapes.plugin("output", name, OutputOptions) for name in registry.outputs}
     properties["outputs"] = _described(properties["outputs"], _by_name(outputs))
-    for section in ("model", "captioners", "outputs", "keep"):
+    for section in ("model", "captioners", "outputs", "web", "keep"):
         # A heading with nothing below it.
         properties[section] = _described(properties[section], {"anyOf": [{"type": "null"}, properties[section]]})
     return {

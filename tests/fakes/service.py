@@ -20,9 +20,10 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 def write_config(folder: Path, config: Mapping[str, Any]) -> Path:
-    """``config`` as config.yaml in ``folder``, with a data_dir of the folder's own."""
+    """``config`` as config.yaml in ``folder``, with a data_dir of the folder's own; without web pages unless it names
+    them: their usual port may be another test's."""
     path = folder / "config.yaml"
-    path.write_text(yaml.safe_dump({"data_dir": str(folder / "data"), **config}, allow_unicode=True))
+    path.write_text(yaml.safe_dump({"data_dir": str(folder / "data"), "web": False, **config}, allow_unicode=True))
     return path
 
 

@@ -7,6 +7,7 @@ import pytest
 from pydantic import ValidationError
 
 from agent.config import CameraSettings, Config, ConfigFaults, PluginChoice, find, load, parse, parse_duration
+from agent.config.grammar import WebSettings
 from agent.config.places import data_dir
 from agent.errors import Misconfigured
 from agent.registry import Registry
@@ -108,16 +109,17 @@ def test_a_key_that_a_plugin_shares_with_camscribe_reaches_both(whole: Config) -
 def test_the_least_config_is_a_camera() -> None:
     config = parse({"cameras": {"door": {"source": "demo"}}}, discover=discover, environ=HOME)
     assert config.captioners["default"].plugin.use == "llama_server"
-    assert (config.web, config.outputs, config.path) == (None, {}, None)
+    assert (config.outputs, config.path) == ({}, None)
+    assert config.web == WebSettings(host="127.0.0.1", port=8765)
     assert (config.keep.days, config.keep.size) == (14, 5_000_000_000)
 
 
-@pytest.mark.parametrize("empty", ["model:", "captioners:", "outputs:", "keep:", "web:", "web: false", "data_dir:"])
+@pytest.mark.parametrize("empty", ["model:", "captioners:", "outputs:", "keep:", "web:", "data_dir:"])
 def test_an_empty_section_is_as_good_as_none(tmp_path: Path, empty: str) -> None:
     (tmp_path / "config.yaml").write_text(f"cameras: {{door: {{source: demo}}}}\n{empty}\n")
     config = load(tmp_path / "config.yaml", HOME, discover)
     assert config.keep.days == 14
-    assert config.web is None
+    assert config.web == WebSettings()
 
 
 def test_null_is_no_limit() -> None:
