@@ -28,6 +28,8 @@ from agent.runtime import control_socket
 from agent.service import LOCK_PATIENCE, LOCK_PAUSE, serve, wait_under_launchd, watch
 from agent.units import parse_duration
 from agent.values import Observation
+from agent.web import command as web
+from agent.web.access.rule import examine
 
 app = typer.Typer(
     name="camscribe",
@@ -39,6 +41,7 @@ app = typer.Typer(
     context_settings={"help_option_names": ["-h", "--help"]},
 )
 app.add_typer(models.app, name="model")
+app.add_typer(web.app, name="web")
 app.command(name="bench")(bench)
 log = logging.getLogger("camscribe")
 
@@ -113,6 +116,8 @@ def check(config: ConfigOption = None) -> None:
     Example: camscribe check --config config.yaml
     """
     settings = _load(config)
+    if settings.web and (fault := examine(settings.web, settings.data_dir)):
+        _stop(f"{settings.path}: {fault}")
     cameras, outputs = len(settings.cameras), len(settings.outputs)
     print(f"{settings.path}: good. {_count(cameras, 'camera')}, {_count(outputs, 'output')}.")
 

@@ -1,0 +1,1 @@
+"""Who may come in: passwords, tokens, sessions, and the Guard that stands before everything else."""
