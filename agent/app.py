@@ -10,14 +10,16 @@ from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
 from importlib.metadata import version
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from agent import control, logs
 from agent.captioning import Captioning
 from agent.clock import Clock, SystemClock
 from agent.config import DEFAULT, CaptionerSettings, Config
+from agent.config.grammar import WebSettings
 from agent.controls import Controls
 from agent.errors import CaptionUnavailable, CommandRefused, Failure
+from agent.figures import Figures, make_sampler
 from agent.house import House, timing
 from agent.journal import Journal
 from agent.journal.retention import Retention
@@ -34,6 +36,10 @@ from agent.runtime import control_socket, remove_runtime_folder, runtime_folder
 from agent.schedule import Schedule
 from agent.status import Counters
 from agent.values import CameraState, Detail, Observation
+from agent.visitor import Visitor
+
+if TYPE_CHECKING:
+    from agent.web.running import Web
 
 ASKED_WITHIN = 300.0
 SAID_IN_STATUS = 200
@@ -67,6 +73,8 @@ class App:
         self._house = House(self._version, self._queue, self._engine, controls, self._clock, self._counters)
         self._house.captioners = config.captioners
         self._reload = Reload(config, self._apply, self._counters)
+        self._pages: Web | None = None
+        self._figures = Figures(self._clock, self._counters)
         self._again = False
 
     def reload(self) -> None:
@@ -82,10 +90,16 @@ class App:
         async with self._core(config) as staff:
             await self._outputs.apply(config.outputs)
             schedule = self._house.schedule = self._schedule()
+            if config.web:
+                self._pages = await self._web(config.web)
+            sampled = make_sampler(lambda: len(self._queue), self._engines, self._outputs)
             minding = [
                 staff.start("schedule", schedule.watch),
                 staff.start("reload", self._reload.run),
+                staff.start("visitor", self._visitor.watch),
+                staff.start("figures", partial(self._figures.watch, sampled)),
                 staff.group.create_task(self._give_up_when_stuck()),
+                *([staff.start("web", self._pages.run)] if self._pages else []),
             ]
             self._retaining = staff.start("retention", self._retention.run)
             try:
@@ -119,16 +133,18 @@ class App:
         """Journal, captioners and cameras, running; stopped in reverse when the block ends."""
         async with AsyncExitStack() as last:
             last.callback(self._pool.shutdown, wait=False, cancel_futures=True)
-            journal = await Journal.open(config.data_dir, clock=self._clock, counters=self._counters)
+            journal = self._journal = await Journal.open(config.data_dir, clock=self._clock, counters=self._counters)
             last.push_async_callback(journal.close)
             # Under the journal's lock: the folder is the data_dir's, and may have been another run's until now.
             runtime = await asyncio.to_thread(runtime_folder, config.data_dir)
             last.push_async_callback(asyncio.to_thread, remove_runtime_folder, runtime)
-            self._observer = Observer(journal, self._clock, self._counters, told=self._told)
+            self._observer = Observer(journal, self._clock, self._counters, finished=self._finished)
             async with asyncio.TaskGroup() as group:
                 self._staff = staff = Staff(group, self._clock, self._counters, config.data_dir, runtime)
                 self._config = config
                 self._engines = Engines(staff, self._captioning, self._details)
+                self._visitor = self._make_visitor()
+                last.callback(self._visitor.close)
                 self._cameras = Cameras(staff, self._house, self._queue, journal, self._observer)
                 self._outputs = Outputs(staff, self._house, journal)
                 self._retention = Retention(journal, config.keep, self._clock, self._counters)
@@ -167,10 +183,10 @@ class App:
             raise failed[0]
 
     def _wanted_engines(self, config: Config) -> dict[str, CaptionerSettings]:
-        """Those that cameras ask, by the config or by command: a model nobody asks takes no memory."""
+        """Those that cameras ask, by the config or by command, or visitors: a model nobody asks takes no memory."""
         running = self._house.cameras
         asked = [running[id_].captioner if id_ in running else new.captioner for id_, new in config.cameras.items()]
-        return {name: config.captioners[name] for names in asked for name in names}
+        return {name: config.captioners[name] for names in (*asked, self._visitor.wanted()) for name in names}
 
     def _details(self, captioner: str) -> set[Detail]:
         return {camera.detail for camera in self._config.cameras.values() if captioner in camera.captioner}
@@ -178,7 +194,14 @@ class App:
     def _captioning(self, name: str, captioner: Captioner[Any]) -> Captioning:
         return Captioning(name, captioner, self._queue, self._observer, self._clock, self._counters, self._pool)
 
-    def _told(self, observation: Observation) -> None:
+    def _make_visitor(self) -> Visitor:
+        def captioners() -> Mapping[str, CaptionerSettings]:
+            return self._config.captioners
+
+        return Visitor(self._house, self._queue, self._observer, self._engines, captioners, self._clock, self._counters)
+
+    def _finished(self, observation: Observation) -> None:
+        self._figures.looked(observation)
         if observation.error is None:
             self._house.captioned()
 
@@ -193,6 +216,23 @@ class App:
         captioner = running.get(DEFAULT) or next(iter(running.values()), None)
         return (_state(captioner), captioner.model) if captioner else ("none", "")
 
+    async def _web(self, settings: WebSettings) -> Web:
+        """Raises Misconfigured."""
+        from agent.web.running import Web  # noqa: PLC0415 (only a service serves pages, and it takes a while to import)
+        from agent.web.services import Services  # noqa: PLC0415
+
+        services = Services(
+            config=lambda: self._config,
+            house=self._house,
+            journal=self._journal,
+            counters=self._counters,
+            clock=self._clock,
+            figures=self._figures,
+            visitor=self._visitor,
+            status=self._status,
+        )
+        return await Web.open(settings, self._config.data_dir, services)
+
     async def _restart(self, stop: asyncio.Event) -> None:
         await self._reload.check()
         log.info("camscribe starts again, as it was told to")
@@ -200,7 +240,7 @@ class App:
         stop.set()
 
     async def _answer_the_rest(self) -> None:
-        for camera, look in self._cameras.pending():
+        for camera, look in (*self._cameras.pending(), *self._visitor.pending()):
             await self._observer.failed(
                 camera, look, Failure.STOPPED, "camscribe was stopped before this look was done."
             )
@@ -247,6 +287,7 @@ class App:
             "captioners": {name: self._about(captioner) for name, captioner in self._engines},
             "cameras": cameras,
             "outputs": self._outputs.problems,
+            "web": self._pages.told if self._pages else [],
             "queued": state.queued,
             "counters": self._counters.snapshot(),
         }

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 import shutil
+import socket
 import tempfile
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ from rich.console import Console
 
 from agent.app import App
 from agent.config import Config, parse
+from agent.config.grammar import WebSettings
 
 CAMERA = "doorstep"
 EVERY = "2s"
@@ -23,6 +26,7 @@ EVERY = "2s"
 def _embedded(data_dir: Path) -> dict[str, Any]:
     return {
         "model": {"preset": "tiny"},
+        "web": {"port": _free_port()},
         "cameras": {
             CAMERA: {
                 "source": "demo",
@@ -33,6 +37,15 @@ def _embedded(data_dir: Path) -> dict[str, Any]:
         "outputs": {},
         "data_dir": str(data_dir),
     }
+
+
+def _free_port() -> int:
+    """The usual one, unless a service has it."""
+    for port in (WebSettings().port, 0):
+        with socket.socket() as trial, suppress(OSError):
+            trial.bind(("127.0.0.1", port))
+            return int(trial.getsockname()[1])
+    return 0
 
 
 class Demo:
@@ -52,7 +65,9 @@ class Demo:
         self._console.print(
             "A drawn doorstep, captioned by a llama server with a toy model that knows nothing else.", soft_wrap=True
         )
-        self._console.print("Nothing leaves this machine. Ctrl-C ends it.\n")
+        web = self.config.web
+        page = f" See it at http://{web.host}:{web.port}" if web else ""
+        self._console.print(f"Nothing leaves this machine. Ctrl-C ends it.{page}\n", soft_wrap=True)
         if not self._console.quiet:
             drawer = logging.getLogger(f"camscribe.source.{CAMERA}")
             drawer.setLevel(logging.INFO)

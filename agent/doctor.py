@@ -28,6 +28,7 @@ from agent.redact import Redactor
 from agent.registry import Registry
 from agent.runtime import control_socket
 from agent.values import CameraState
+from agent.web.access.rule import examine as examine_web
 
 LAST_WORDS = 10
 """Lines of a failed engine's output that are shown without being asked for."""
@@ -66,6 +67,8 @@ async def examine(path: Path | None, *, engine_log: bool = False) -> list[Findin
         for (kind, name), reason in config.registry.failures.items()
     ]
     findings.append(_data_dir(config))
+    if config.web and (fault := await asyncio.to_thread(examine_web, config.web, config.data_dir)):
+        findings.append(Finding("web", False, fault))
     findings += await _plugged_in(config.registry, config.cameras.values())
     status = await _status(config)
     if status is None:
@@ -117,6 +120,10 @@ def _told_by_service(status: dict[str, Any], *, engine_log: bool = False) -> lis
         *(
             Finding(f"output {name}", problem is None, problem or "delivers, or has nothing to deliver")
             for name, problem in status["outputs"].items()
+        ),
+        *(
+            Finding("web", page["problem"] is None, page["problem"] or f"{page['what']} at {page['url']}")
+            for page in status["web"]
         ),
     ]
 

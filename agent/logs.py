@@ -103,6 +103,8 @@ def hide(secrets: Collection[str]) -> None:
             handler.removeFilter(old)
 
 
+UNHEARD = ("uvicorn",)
+"""A library that calls whatever a client sends amiss a warning: heard at DEBUG only."""
 LEVELS = ("DEBUG", "INFO", "WARNING", "ERROR")
 
 
@@ -129,5 +131,7 @@ def set_level(level: str) -> None:
     quiet = logging.DEBUG if level == "DEBUG" else logging.WARNING
     for name in NOISY:
         logging.getLogger(name).setLevel(quiet)
+    for name in UNHEARD:
+        logging.getLogger(name).setLevel(logging.DEBUG if level == "DEBUG" else logging.CRITICAL)
     for name in TELLTALES:
         logging.getLogger(name).setLevel(logging.WARNING)

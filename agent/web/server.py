@@ -1,0 +1,241 @@
+"""uvicorn on the agent's own event loop: sockets, TLS, a port that is in use, and the end."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import socket
+import ssl
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import uvicorn
+from starlette.types import ASGIApp
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+from agent.clock import Clock
+from agent.errors import Misconfigured
+from agent.status import Outage
+
+AGAIN_AFTER = 10.0
+"""Seconds between two tries at an address that can't be listened on."""
+ENDS_WITHIN = 2.0
+"""Seconds that requests under way have when the service stops."""
+MOST_CONNECTIONS = 600
+"""Connections and requests; more are told to come back later."""
+LONGEST_HEADERS = 16 * 1024
+IDLE = 15.0
+"""Seconds that a connection may be kept without a request, or may take to ask for anything."""
+RENEWED_EVERY = 60.0
+"""Seconds between two looks at the certificate's files: it may be renewed under way."""
+BACKLOG = 128
+
+log = logging.getLogger("camscribe.web")
+
+
+class _NoSignals(uvicorn.Server):
+    """The agent has its own."""
+
+    @contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+class _InTime(H11Protocol):
+    """Ends a connection that does not get round to a whole request: uvicorn would wait for that for ever."""
+
+    _late: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
+        super().connection_made(transport)
+        self._watch()
+
+    def data_received(self, data: bytes) -> None:
+        super().data_received(data)
+        self._watch()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._silence()
+        super().connection_lost(exc)
+
+    def _watch(self) -> None:
+        asked = self.cycle is not None and not self.cycle.response_complete
+        if asked:
+            self._silence()
+        elif self._late is None:
+            self._late = asyncio.get_running_loop().call_later(IDLE, self.transport.close)
+
+    def _silence(self) -> None:
+        if self._late is not None:
+            self._late.cancel()
+            self._late = None
+
+
+class WebServer:
+    """Serves one app at one address. ``run`` it."""
+
+    def __init__(
+        self,
+        app: ASGIApp,
+        host: str,
+        port: int,
+        clock: Clock,
+        *,
+        certificate: Path | None = None,
+        key: Path | None = None,
+        what: str = "The web pages",
+        ending: Callable[[], None] = lambda: None,
+    ) -> None:
+        """``what`` begins the log's sentences; ``ending`` is called when the end begins, before requests are waited
+        for."""
+        self._app = app
+        self._host = host
+        self._port = port
+        self._clock = clock
+        self._certificate = certificate
+        self._key = key
+        self.what = what
+        self._ending = ending
+        self._outage = Outage(what, log, clock, level=logging.ERROR)
+        self.url: str | None = None
+        """Where it can be reached from this machine, once it can."""
+
+    @property
+    def problem(self) -> str | None:
+        """Why it can't be."""
+        return self._outage.reason or (None if self.url else "It is just starting.")
+
+    async def run(self) -> None:
+        """Until cancelled. Raises Misconfigured: the certificate can't be used."""
+        tls = await self._tls()
+        config = self._config(tls)
+        sockets = await self._bound()
+        server = _NoSignals(config)
+        serving = asyncio.create_task(server.serve(sockets), name="uvicorn")
+        renewing = asyncio.create_task(self._renew(tls)) if tls else None
+        self.url = self._address(sockets[0])
+        log.info("%s: %s", self.what, self.url)
+        try:
+            await asyncio.shield(serving)
+        finally:
+            self.url = None
+            if renewing:
+                renewing.cancel()
+            self._ending()
+            server.should_exit = True
+            await asyncio.wait({serving}, timeout=ENDS_WITHIN + 2)
+            serving.cancel()
+            for each in sockets:
+                each.close()
+
+    def _config(self, tls: ssl.SSLContext | None) -> uvicorn.Config:
+        return uvicorn.Config(
+            self._app,
+            lifespan="off",
+            ws="none",
+            http=_InTime,
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,  # the Guard's business
+            server_header=False,
+            limit_concurrency=MOST_CONNECTIONS,
+            backlog=BACKLOG,
+            timeout_keep_alive=int(IDLE),
+            timeout_graceful_shutdown=int(ENDS_WITHIN),
+            h11_max_incomplete_event_size=LONGEST_HEADERS,
+            ssl_context_factory=(lambda _config, _default: tls) if tls else None,
+        )
+
+    async def _tls(self) -> ssl.SSLContext | None:
+        """Raises Misconfigured."""
+        if self._certificate is None or self._key is None:
+            return None
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        context.set_alpn_protocols(["http/1.1"])
+        try:
+            await asyncio.to_thread(self._load, context)
+        except (OSError, ValueError) as error:
+            raise Misconfigured(self._unusable(error)) from None
+        return context
+
+    def _load(self, context: ssl.SSLContext) -> None:
+        context.load_cert_chain(self._certificate or "", self._key, password=_no_password)
+
+    def _unusable(self, error: OSError | ValueError) -> str:
+        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
+        return (
+            f"web.certificate and web.key can't be used ({reason}). They have to be a PEM certificate, with those that "
+            "vouch for it behind it, and its key without a password, and readable by camscribe's user."
+        )
+
+    async def _renew(self, context: ssl.SSLContext) -> None:
+        """New connections get the certificate that is in the files by now."""
+        seen = await asyncio.to_thread(self._fingerprint)
+        while True:
+            await self._clock.sleep(RENEWED_EVERY)
+            now = await asyncio.to_thread(self._fingerprint)
+            if now in (seen, None):
+                continue
+            seen = now
+            try:
+                await asyncio.to_thread(self._load, context)
+            except (OSError, ValueError) as error:
+                log.error("%s The one before is used on.", self._unusable(error))  # noqa: TRY400 (no bug)
+            else:
+                log.info("%s: the certificate was renewed", self.what)
+
+    def _fingerprint(self) -> tuple[int, ...] | None:
+        try:
+            return tuple(path.stat().st_mtime_ns for path in (self._certificate, self._key) if path)
+        except OSError:
+            return None
+
+    async def _bound(self) -> list[socket.socket]:
+        """Listening sockets. Another program may have the port, or the address may come later, as a VPN's does."""
+        while True:
+            try:
+                sockets = await asyncio.to_thread(_bind, self._host, self._port)
+            except OSError as error:
+                reason = error.strerror or str(error)
+                self._outage.begins(
+                    f"{self._host} port {self._port} can't be listened on ({reason}); trying again. Is another "
+                    "camscribe running? web.port in the config names another port."
+                )
+                await self._clock.sleep(AGAIN_AFTER)
+            else:
+                self._outage.ends()
+                return sockets
+
+    def _address(self, listening: socket.socket) -> str:
+        host, port = listening.getsockname()[:2]
+        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
+        return f"{'https' if self._certificate else 'http'}://{shown}:{port}"
+
+
+def _no_password() -> str:
+    """OpenSSL would ask at the terminal, where nobody sits."""
+    raise ValueError("the key is behind a password")
+
+
+def _bind(host: str, port: int) -> list[socket.socket]:
+    """On every address of the name; on both of localhost's where it has two."""
+    found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM, flags=socket.AI_PASSIVE)
+    sockets: list[socket.socket] = []
+    try:
+        for family, kind, protocol, _, address in dict.fromkeys(found):
+            listening = socket.socket(family, kind, protocol)
+            sockets.append(listening)
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            if family == socket.AF_INET6:
+                listening.setsockopt(socket.IPPROTO_IPV6, socket.IPV6_V6ONLY, 1)
+            # A free port is one for all of them.
+            chosen = sockets[0].getsockname()[1] if port == 0 and len(sockets) > 1 else port
+            listening.bind((address[0], chosen, *address[2:]))
+            listening.listen(BACKLOG)
+            listening.setblocking(False)
+    except OSError:
+        for each in sockets:
+            each.close()
+        raise
+    return sockets

@@ -1,0 +1,30 @@
+from __future__ import annotations
+
+import logging
+
+import pytest
+
+from tests.fakes.website import Website
+
+
+async def test_a_bug_is_told_in_the_log_and_not_to_the_caller(site: Website, caplog: pytest.LogCaptureFixture) -> None:
+    def broken() -> tuple[str, str]:
+        raise RuntimeError("secret-marker")
+
+    site.house._engine = broken
+    with caplog.at_level(logging.ERROR):
+        answer = await site.client.get("/api/v1/home")
+    assert answer.status_code == 500
+    assert answer.headers["content-type"] == "application/problem+json"
+    assert "secret-marker" not in answer.text
+    assert "secret-marker" in caplog.text
+    assert site.desk.counters.value("bugs_total", part="web") == 1
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "status"),
+    [("GET", "/api/v1/nothing", 404), ("PUT", "/api/v1/home", 405), ("GET", "/docs", 404), ("GET", "/redoc", 404)],
+)
+async def test_what_is_not_there_is_a_problem(site: Website, method: str, path: str, status: int) -> None:
+    answer = await site.client.request(method, path)
+    assert (answer.status_code, answer.headers["content-type"]) == (status, "application/problem+json")
