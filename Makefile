@@ -6,7 +6,7 @@ ARGS   ?=
 # Tests wait for servers and clocks more than they compute, so more workers than cores.
 WORKERS ?= 4
 
-.PHONY: demo test test-quick test-home-assistant soak lint bench-ingest bench-full random-model llama-server \
+.PHONY: demo test test-quick test-home-assistant test-pages soak lint bench-ingest bench-full random-model llama-server \
   transformers home-assistant tiny-model clean help
 
 help:
@@ -14,6 +14,7 @@ help:
 	@echo "make test                 every test                                                (some: ARGS=tests/agent/test_queue.py)"
 	@echo "make test-quick           the tests under ten seconds"
 	@echo "make test-home-assistant  the tests with two real versions of Home Assistant    (some: ARGS='-k restart')"
+	@echo "make test-pages           the web pages in Chromium; pictures of them are kept in build/pages  (some: ARGS='-k phone')"
 	@echo "make soak                 200 restarts of each engine, and nothing is left of them   (COUNT=1000)"
 	@echo "make lint                 ruff, mypy, import-linter"
 	@echo "make bench-ingest         what cameras cost beside OpenCV and ffmpeg (12 minutes)  (ARGS=--quick; ARGS=--help tells more)"
@@ -52,10 +53,18 @@ test-quick: $(VENV)/dev.stamp
 
 ALONE := tests/home_assistant/test_many_cameras.py
 
-# By name, else they don't run. A module's tests share one Home Assistant; what is held to seconds runs alone.
+# By name, else they don't run. A module's tests share one Home Assistant; what is held to seconds runs alone,
+# and where it fails the others run all the same.
 test-home-assistant: $(VENV)/dev.stamp $(VENV)/home-assistant.stamp
-	$(BIN)/python -m pytest -s $(ALONE) $(ARGS)
-	$(BIN)/python -m pytest -n 3 --dist loadscope --ignore $(ALONE) tests/home_assistant $(ARGS)
+	$(BIN)/python -m pytest -s $(ALONE) $(ARGS); alone=$$?; \
+	$(BIN)/python -m pytest -n 3 --dist loadscope --ignore $(ALONE) tests/home_assistant $(ARGS) && exit $$alone
+
+IN_TIME := tests/pages/test_speed.py
+
+# The same: by name, and what judges how long things take runs alone.
+test-pages: $(VENV)/dev.stamp
+	$(BIN)/python -m pytest -s $(IN_TIME) $(ARGS); alone=$$?; \
+	$(BIN)/python -m pytest -n 2 --dist loadscope --ignore $(IN_TIME) tests/pages $(ARGS) && exit $$alone
 
 # Restarts of each engine. A test of the normal run too, with 30 of them.
 COUNT ?= 200
