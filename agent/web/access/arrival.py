@@ -54,7 +54,7 @@ class Arrivals:
         host, name = _host(headers, forwarded)
         root = forwarded.prefix()
         return Arrival(
-            client=self._client(peer, forwarded) if trusted else peer,
+            client=self._client(peer, forwarded),
             scheme=forwarded.scheme() or str(scope.get("scheme", "http")),
             host=host,
             name=name,

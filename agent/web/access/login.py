@@ -89,7 +89,7 @@ class Login:
             self._counters.add("web_logins_total", outcome="wrong")
             log.debug("a wrong password for %s from %s", _whom(name if known else ""), shown(arrival.client))
             told = "This user name or this password is wrong."
-            return self._form(request, onward, status=401, error=told, user=name)
+            return self._form(request, onward, status=401, error=told, tried=name)
         return self._let_in(request, onward, name, known.password if known else "")
 
     def _let_in(self, request: Request, onward: str, name: str, tried: str) -> Response:
@@ -137,7 +137,7 @@ class Login:
         *,
         status: int = 200,
         error: str = "",
-        user: str = "",
+        tried: str = "",
         headers: Mapping[str, str] | None = None,
     ) -> Response:
         credentials = self._keeper.credentials
@@ -145,7 +145,7 @@ class Login:
         context = {
             "next": onward,
             "error": error,
-            "user": user,
+            "tried": tried,
             "users": bool(credentials and credentials.users),
             "readable": not arrival.secure and not is_loopback(arrival.name),
         }

@@ -2,6 +2,7 @@
 
 export async function page(url, options) {
   const response = await fetch(url, { credentials: "same-origin", headers: { Accept: "text/html" }, ...options });
+  if (response.status === 401) location.reload(); // the session has ended: that leads to the login
   if (!response.ok) throw new Error(`That did not work (${response.status}).`);
   return new DOMParser().parseFromString(await response.text(), "text/html");
 }

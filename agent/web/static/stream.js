@@ -1,6 +1,6 @@
 // What happens at home, as it happens: EventSource, and what it leaves to be done.
 
-import { root } from "./api.js";
+import { api, root } from "./api.js";
 
 const SAID_AFTER = 5000; // a connection that comes back sooner is nobody's business
 const AGAIN_AFTER = 3000;
@@ -26,11 +26,16 @@ export function listen(handlers) {
       tell(true);
       if (source?.readyState !== EventSource.CLOSED) return; // it tries again by itself
       close(); // an answer that was no stream: a proxy's error page, or camscribe is just starting
-      again = setTimeout(open, AGAIN_AFTER);
+      retry();
     };
     for (const [name, handler] of Object.entries(handlers)) {
       source.addEventListener(name, (event) => handler(JSON.parse(event.data)));
     }
+  }
+
+  // Asks for something small first: where the session has ended, that leads to the login.
+  function retry() {
+    again = setTimeout(() => api.get("/api/v1/home").then(() => source ?? open(), retry), AGAIN_AFTER);
   }
 
   function close() {

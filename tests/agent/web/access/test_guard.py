@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import json
+from contextlib import suppress
 from itertools import product
 from pathlib import Path
 
@@ -98,6 +99,11 @@ async def test_no_trick_with_the_path_leads_past_the_guard(closed: Gate):
         assert answer.status in (400, 401), (target, method)
 
 
+async def test_what_is_no_path_is_refused_as_such(closed: Gate):
+    for target in ("*", "healthz", f"http://{closed.host}/healthz", "//healthz", "/healthz/.."):
+        assert (await closed.ask(target, token=True)).status == 400, target
+
+
 async def test_a_token_lets_in(closed: Gate):
     told = json.loads((await closed.ask(token=True)).text)
     assert (told["kind"], told["name"]) == ("token", "grafana")
@@ -177,7 +183,16 @@ async def test_a_form_that_is_sent_without_a_session_goes_to_the_login_alone(clo
 
 STRANGERS = [
     *("evil.example", "evil.example:8765", "localhost.evil.example", "127.0.0.1.evil.example", "127.0.0.1.nip.io"),
-    *("cam.example.org.evil.example", "evilcam.example.org", "2130706433", "0x7f.1", "127.1", "local", "localhost.x"),
+    *(
+        "cam.example.org.evil.example",
+        "evilcam.example.org",
+        "2130706433",
+        "0x7f.1",
+        "127.1",
+        "local",
+        "localhost.x",
+        "evillocalhost",
+    ),
 ]
 
 
@@ -394,6 +409,26 @@ async def test_there_are_no_websockets(closed: Gate):
     assert (await closed.ask(headers=upgrade)).status in (400, 401)
 
 
+# ------------------------------------------------------------------------------- what no server of ours lets through
+
+
+def scope_of(closed: Gate, *more: tuple[bytes, bytes], kind: str = "http", path: str = "/") -> dict:
+    headers = [(b"host", b"127.0.0.1"), (b"authorization", f"Bearer {closed.token}".encode()), *more]
+    return {
+        "type": kind,
+        "method": "GET",
+        "path": path,
+        "headers": headers,
+        "client": ("127.0.0.1", 1),
+        "scheme": "http",
+    }
+
+
+async def never() -> dict:
+    await asyncio.Event().wait()
+    raise AssertionError
+
+
 async def test_a_websocket_is_refused_where_a_server_would_offer_them(closed: Gate):
     sent = []
 
@@ -403,5 +438,39 @@ async def test_a_websocket_is_refused_where_a_server_would_offer_them(closed: Ga
     async def send(message):
         sent.append(message)
 
-    await closed.access.guard(app)({"type": "websocket", "client": ("127.0.0.1", 1)}, None, send)
+    await closed.access.guard(app)(scope_of(closed, kind="websocket"), never, send)
     assert sent == [{"type": "websocket.close"}]
+
+
+async def test_two_hosts_are_refused_by_the_guard_too(closed: Gate):
+    sent = []
+
+    async def app(scope, receive, send):
+        raise AssertionError
+
+    async def send(message):
+        sent.append(message)
+
+    await closed.access.guard(app)(scope_of(closed, (b"host", b"127.0.0.1")), never, send)
+    assert sent[0]["status"] == 400
+
+
+async def test_an_app_that_does_not_listen_for_the_end_is_ended_all_the_same(closed: Gate):
+    sent, more = [], asyncio.Event()
+
+    async def deaf(scope, receive, send):
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        await send({"type": "http.response.body", "body": b"first", "more_body": True})
+        await more.wait()
+        with suppress(OSError):
+            await send({"type": "http.response.body", "body": b"secret", "more_body": True})
+
+    async def send(message):
+        sent.append(message.get("body"))
+
+    task = asyncio.create_task(closed.access.guard(deaf)(scope_of(closed), never, send))
+    await eventually(lambda: b"first" in sent)
+    await closed.change(lambda kept: kept.without_token("grafana"))
+    more.set()
+    await task
+    assert sent[1:] == [b"first", b""]

@@ -73,6 +73,7 @@ async def test_anything_else_does_not(closed: Gate):
 async def test_a_name_comes_back_as_text(closed: Gate):
     page = await closed.log_in("x" * 9, "a.b@c-d_e")
     assert 'value="a.b@c-d_e"' in page.text
+    assert "Log out" not in page.text
     page = await closed.log_in("x" * 9, '"><script>alert(1)</script>')
     assert "<script>" not in page.text
 
