@@ -9,6 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import replace
 from functools import partial
+from importlib import import_module
 from importlib.metadata import version
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -218,10 +219,9 @@ class App:
 
     async def _web(self, settings: WebSettings) -> Web:
         """Raises Misconfigured."""
-        from agent.web.running import Web  # noqa: PLC0415 (only a service serves pages, and it takes a while to import)
-        from agent.web.services import Services  # noqa: PLC0415
-
-        services = Services(
+        # Only a service serves pages, and to import them takes a while.
+        running = await asyncio.to_thread(import_module, "agent.web.running")
+        services = running.Services(
             config=lambda: self._config,
             house=self._house,
             journal=self._journal,
@@ -231,7 +231,8 @@ class App:
             visitor=self._visitor,
             status=self._status,
         )
-        return await Web.open(settings, self._config.data_dir, services)
+        pages: Web = await running.Web.open(settings, self._config.data_dir, services)
+        return pages
 
     async def _restart(self, stop: asyncio.Event) -> None:
         await self._reload.check()

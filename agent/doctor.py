@@ -123,7 +123,7 @@ def _told_by_service(status: dict[str, Any], *, engine_log: bool = False) -> lis
         ),
         *(
             Finding("web", page["problem"] is None, page["problem"] or f"{page['what']} at {page['url']}")
-            for page in status["web"]
+            for page in status.get("web", ())  # none from an older one that still runs
         ),
     ]
 

@@ -53,12 +53,12 @@ async def test_set_by_mqtt_and_started_again_by_mqtt(tmp_path: Path):
             (refused,) = await listener.until(lambda heard: heard.json("camscribe/hub/refused"))
             assert "The config has faults that are to be mended first." in refused["error"]
 
-            path.write_text(yaml.safe_dump({"data_dir": str(tmp_path / "data"), **config(broker)}))
+            path.write_text(yaml.safe_dump({"data_dir": str(tmp_path / "data"), "web": False, **config(broker)}))
             await listener.publish("camscribe/hub/restart/set", "PRESS")
             expected = ["online", "offline", "online"]
             await listener.until(lambda heard: heard.text("camscribe/status") == expected, 30)
             assert service.process.returncode is None, "the process is the same for whoever supervises it"
-            assert sum("watches door" in line for line in service.err) == 2
+            await service.until(lambda: sum("watches door" in line for line in service.err) == 2)
             assert not [pid for pid in engines if psutil.pid_exists(pid)]
             assert any("All cameras are paused, as they were before the restart" in line for line in service.err)
             hub, state = (listener.heard.json(topic)[-1] for topic in (HUB, DOOR.format("state")))
