@@ -101,9 +101,9 @@ class Visitor:
             return await visit.caption(picture, prompt, captioner, max_tokens)
 
     @contextmanager
-    def admitted(self) -> Iterator[Visit]:
-        """A place, before the picture has even been read. Raises TooBusy."""
-        if self._inside >= MOST:
+    def admitted(self, most: int = MOST) -> Iterator[Visit]:
+        """A place, before the picture has even been read. ``most``: not the last ones of them. Raises TooBusy."""
+        if self._inside >= most:
             self._counters.add("visits_refused_total")
             raise TooBusy(f"{MOST} pictures are being captioned already; try again in a moment.", RETRY_AFTER)
         self._inside += 1

@@ -40,6 +40,8 @@ STATUS = {
     Failure.REFUSED: 400,
     Failure.NO_ANSWER: 502,
 }
+MOST_HERE = 2
+"""Pictures under way: nobody needs a password here, and the live page must find a place."""
 MOST_TOLD = 5
 """Origins that the log names: more are no mistake of the house's."""
 HERE = {409: 503, 415: 400}
@@ -62,7 +64,7 @@ def make_compat(services: Services, settings: CompatSettings) -> ASGIApp:
     def captions(plugin: str, model: str | None = None) -> Callable[[Request], Awaitable[Response]]:
         async def process_frame(request: Request) -> Response:
             captioner = _captioner(services, plugin)
-            observation = await captioned(request, services.visitor, lambda body: _read(body, captioner))
+            observation = await captioned(request, services.visitor, lambda body: _read(body, captioner), MOST_HERE)
             return JSONResponse(_answer(observation, model))
 
         return process_frame

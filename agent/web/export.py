@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import re
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
@@ -14,6 +15,9 @@ PAGE = 100
 """Observations in memory at once."""
 FORMULA = ("=", "+", "-", "@", "\uff1d", "\uff0b", "\uff0d", "\uff20")
 """What a spreadsheet takes for the beginning of a formula, in full width too."""
+_NEXT = re.compile(rf"(;\s*)(?=[{''.join(FORMULA).replace('-', '')}-])")
+"""Some take a semicolon for the end of a cell."""
+_UNSEEN = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200b-\u200f\u202a-\u202e\u2060-\u2064\ufeff]")
 PLAIN = ("id", "camera", "reason", "taken_at", "finished_at", "caption", "truncated")
 NESTED = {
     "error": ("kind", "message"),
@@ -74,6 +78,8 @@ def _cell(value: Any) -> Any:
     """``yes`` and ``no``; a text that a spreadsheet would take for a formula begins with a ' there."""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, str) and value.lstrip().startswith(FORMULA):
-        return f"'{value}"
+    if isinstance(value, str):
+        shown = _UNSEEN.sub("", value)
+        mark = "'" if shown.lstrip().startswith(FORMULA) else ""
+        return mark + _NEXT.sub(r"\1'", shown)
     return value

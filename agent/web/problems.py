@@ -12,7 +12,7 @@ from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from pydantic import BaseModel, ConfigDict
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from agent.errors import CommandRefused, JournalUnavailable
@@ -128,7 +128,7 @@ class Bugs:
 
         try:
             await self._app(scope, receive, watched)
-        except OSError:  # the client has gone
+        except (OSError, ClientDisconnect):
             log.debug("a client of the web pages went away", exc_info=True)
         except Exception:
             log.exception("a request failed: a bug")

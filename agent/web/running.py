@@ -11,6 +11,8 @@ from agent.config.grammar import WebSettings
 from agent.errors import Misconfigured
 from agent.supervise import forever
 from agent.web.access.access import Access
+from agent.web.access.arrival import Arrivals
+from agent.web.access.hosts import is_loopback
 from agent.web.compat import make_compat
 from agent.web.server import WebServer
 from agent.web.services import Services
@@ -27,8 +29,14 @@ class Web:
         self._access = access
         self._stream = Stream(services.journal, services.house, services.counters)
         site = make_site(services, access, self._stream)
+        arrivals = Arrivals(settings)
         serve = partial(
-            WebServer, host=settings.host, clock=services.clock, certificate=settings.certificate, key=settings.key
+            WebServer,
+            host=settings.host,
+            clock=services.clock,
+            certificate=settings.certificate,
+            key=settings.key,
+            known=lambda peer: is_loopback(peer) or arrivals.trusts(peer),
         )
         self._servers = [serve(site, port=settings.port, ending=self._stream.end)]
         if compat := settings.compat:

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import resource
 import socket
 import ssl
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import h11
 import uvicorn
 from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
@@ -22,11 +25,19 @@ AGAIN_AFTER = 10.0
 """Seconds between two tries at an address that can't be listened on."""
 ENDS_WITHIN = 2.0
 """Seconds that requests under way have when the service stops."""
+MOST_REQUESTS = 500
+"""Under way at once; more are told to come back later."""
 MOST_CONNECTIONS = 600
-"""Connections and requests; more are told to come back later."""
+"""More are closed unheard, of both servers together: the cameras and the engine need descriptors too."""
+MOST_OF_A_PEER = 100
+"""Connections of one other machine, unless it is a proxy."""
 LONGEST_HEADERS = 16 * 1024
 IDLE = 15.0
 """Seconds that a connection may be kept without a request, or may take to ask for anything."""
+BODY_WITHIN = 40.0
+"""Seconds that a request's body may take."""
+STALLED_AFTER = 20.0
+"""Seconds that a client may take nothing of what waits for it."""
 RENEWED_EVERY = 60.0
 """Seconds between two looks at the certificate's files: it may be renewed under way."""
 BACKLOG = 128
@@ -42,13 +53,51 @@ class _NoSignals(uvicorn.Server):
         yield
 
 
+class _Doors:
+    """How many connections there are, of whom."""
+
+    def __init__(self) -> None:
+        self._of: Counter[str] = Counter()
+
+    def enter(self, peer: str, *, known: bool) -> bool:
+        """Whether there is room. ``known``: it is this machine or a proxy, behind which are many."""
+        descriptors, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
+        room = min(MOST_CONNECTIONS, descriptors // 2 if descriptors > 0 else MOST_CONNECTIONS)
+        if self._of.total() >= room or (not known and self._of[peer] >= MOST_OF_A_PEER):
+            return False
+        self._of[peer] += 1
+        return True
+
+    def leave(self, peer: str) -> None:
+        self._of[peer] -= 1
+        if not self._of[peer]:
+            del self._of[peer]
+
+
+_DOORS = _Doors()
+
+
 class _InTime(H11Protocol):
-    """Ends a connection that does not get round to a whole request: uvicorn would wait for that for ever."""
+    """Ends a connection that does not get on: uvicorn would wait for a whole request, and for a client that takes
+    nothing of its answer, for ever."""
 
     _late: asyncio.TimerHandle | None = None
+    _waits_for = ""
+    _stalled: asyncio.TimerHandle | None = None
+    _entered: str | None = None
+
+    @staticmethod
+    def known(_peer: str) -> bool:
+        """See WebServer."""
+        return True
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
+        peer = self.client[0] if self.client else ""
+        if not _DOORS.enter(peer, known=self.known(peer)):
+            transport.abort()
+            return
+        self._entered = peer
         self._watch()
 
     def data_received(self, data: bytes) -> None:
@@ -56,20 +105,34 @@ class _InTime(H11Protocol):
         self._watch()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._silence()
+        for timer in (self._late, self._stalled):
+            if timer:
+                timer.cancel()
+        if self._entered is not None:
+            _DOORS.leave(self._entered)
+            self._entered = None
         super().connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        super().pause_writing()
+        self._stalled = asyncio.get_running_loop().call_later(STALLED_AFTER, self.transport.abort)
+
+    def resume_writing(self) -> None:
+        if self._stalled:
+            self._stalled.cancel()
+        super().resume_writing()
 
     def _watch(self) -> None:
         asked = self.cycle is not None and not self.cycle.response_complete
-        if asked:
-            self._silence()
-        elif self._late is None:
-            self._late = asyncio.get_running_loop().call_later(IDLE, self.transport.close)
-
-    def _silence(self) -> None:
-        if self._late is not None:
+        waits_for = "" if asked and self.conn.their_state is not h11.SEND_BODY else "a body" if asked else "a request"
+        if waits_for == self._waits_for:
+            return
+        self._waits_for = waits_for
+        if self._late:
             self._late.cancel()
-            self._late = None
+        if waits_for:
+            within = BODY_WITHIN if asked else IDLE
+            self._late = asyncio.get_running_loop().call_later(within, self.transport.abort)
 
 
 class WebServer:
@@ -85,10 +148,11 @@ class WebServer:
         certificate: Path | None = None,
         key: Path | None = None,
         what: str = "The web pages",
+        known: Callable[[str], bool] = lambda _peer: True,
         ending: Callable[[], None] = lambda: None,
     ) -> None:
-        """``what`` begins the log's sentences; ``ending`` is called when the end begins, before requests are waited
-        for."""
+        """``what`` begins the log's sentences; ``known``: whether an address may have as many connections as it likes;
+        ``ending`` is called when the end begins, before requests are waited for."""
         self._app = app
         self._host = host
         self._port = port
@@ -96,6 +160,7 @@ class WebServer:
         self._certificate = certificate
         self._key = key
         self.what = what
+        self._known = known
         self._ending = ending
         self._outage = Outage(what, log, clock, level=logging.ERROR)
         self.url: str | None = None
@@ -134,12 +199,12 @@ class WebServer:
             self._app,
             lifespan="off",
             ws="none",
-            http=_InTime,
+            http=type("_Known", (_InTime,), {"known": staticmethod(self._known)}),
             log_config=None,
             access_log=False,
             proxy_headers=False,  # the Guard's business
             server_header=False,
-            limit_concurrency=MOST_CONNECTIONS,
+            limit_concurrency=MOST_REQUESTS,
             backlog=BACKLOG,
             timeout_keep_alive=int(IDLE),
             timeout_graceful_shutdown=int(ENDS_WITHIN),

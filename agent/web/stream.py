@@ -8,13 +8,10 @@ from __future__ import annotations
 
 import asyncio
 import json
-import logging
 from collections import deque
 from collections.abc import AsyncIterator
-from typing import Any
 
 from starlette.responses import StreamingResponse
-from starlette.types import Send
 
 from agent.house import House
 from agent.journal import Journal
@@ -31,10 +28,6 @@ MOST_REPLAYED = 500
 BATCH = 64
 HEARTBEAT = 15.0
 """Seconds without an event after which a line is sent that says nothing, so that a dead connection is found out."""
-SEND_WITHIN = 20.0
-"""Seconds a listener may take to take anything at all."""
-
-log = logging.getLogger("camscribe.web")
 
 
 class Stream:
@@ -77,11 +70,17 @@ class Stream:
 
         Raises Problem where too many listen already.
         """
-        if self._ended or len(self._listeners) >= MOST_LISTENERS:
+        if self._full:
             raise Problem(503, "Too many listen already.", headers={"Retry-After": "10"})
         return self._events(after)
 
+    @property
+    def _full(self) -> bool:
+        return self._ended or len(self._listeners) >= MOST_LISTENERS
+
     async def _events(self, after: int | None) -> AsyncIterator[bytes]:
+        if self._full:  # many came at once
+            return
         listener = _Listener()
         # Before anything is awaited: from here on it misses nothing, and what is in the journal until now is replayed.
         until = self.fetched if self._listeners else self._skip_to_now()
@@ -212,24 +211,9 @@ def _event(kind: str, data: bytes, seq: int | None = None) -> bytes:
 
 
 class EventResponse(StreamingResponse):
-    """``text/event-stream``. Ends where the listener takes nothing any more."""
+    """``text/event-stream``, that proxies pass on as it comes."""
 
     media_type = "text/event-stream"
 
     def __init__(self, events: AsyncIterator[bytes], status_code: int = 200) -> None:
-        # no-transform, X-Accel-Buffering: proxies pass each event on at once.
-        own = {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"}
-        super().__init__(events, status_code, own)
-
-    async def stream_response(self, send: Send) -> None:
-        try:
-            async with asyncio.timeout(None) as deadline:
-
-                async def in_time(message: Any) -> None:
-                    deadline.reschedule(asyncio.get_running_loop().time() + SEND_WITHIN)
-                    await send(message)
-                    deadline.reschedule(None)
-
-                await super().stream_response(in_time)
-        except TimeoutError:
-            log.debug("a listener took nothing for %g s; it is dropped", SEND_WITHIN)
+        super().__init__(events, status_code, {"Cache-Control": "no-store, no-transform", "X-Accel-Buffering": "no"})

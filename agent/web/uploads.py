@@ -13,7 +13,7 @@ from starlette.requests import ClientDisconnect, Request
 from agent import upload
 from agent.errors import CommandRefused, PictureRefused, TooBusy
 from agent.values import Observation
-from agent.visitor import Visitor
+from agent.visitor import MOST, Visitor
 from agent.web.problems import Problem
 
 MOST_BODY = upload.MOST_BYTES * 4 // 3 * 78 // 76 + 64 * 1024
@@ -38,10 +38,15 @@ class Wanted:
     max_tokens: int | None = None
 
 
-async def captioned(request: Request, visitor: Visitor, read: Callable[[bytes], Wanted]) -> Observation:
-    """``read`` makes of the body what is wanted, in a thread. Raises Problem, and what ``read`` raises."""
+async def captioned(
+    request: Request, visitor: Visitor, read: Callable[[bytes], Wanted], most: int = MOST
+) -> Observation:
+    """``read`` makes of the body what is wanted, in a thread. ``most``: see Visitor.admitted.
+
+    Raises Problem, and what ``read`` raises.
+    """
     try:
-        with visitor.admitted() as visit:  # before the body is read, so that those who wait hold no memory
+        with visitor.admitted(most) as visit:  # before the body is read, so that those who wait hold no memory
             wanted = await visit.off_loop(read, await _body(request))
             asking = visit.caption(wanted.picture, wanted.prompt, wanted.captioner, wanted.max_tokens)
             return await _while_there(request, asking)

@@ -49,7 +49,7 @@ class Arrivals:
     def of(self, scope: Scope, headers: Headers) -> Arrival:
         """Raises Refused."""
         peer = str((scope.get("client") or ("",))[0])
-        trusted = self._trusts(peer)
+        trusted = self.trusts(peer)
         forwarded = _Forwarded(headers if trusted else Headers())
         host, name = _host(headers, forwarded)
         root = forwarded.prefix()
@@ -63,7 +63,8 @@ class Arrivals:
             by_home_assistant=self._ingress and forwarded.by_ingress,
         )
 
-    def _trusts(self, address: str) -> bool:
+    def trusts(self, address: str) -> bool:
+        """It is a proxy of ours."""
         known = _address(address)
         return known is not None and any(known in network for network in self._proxies)
 
@@ -74,7 +75,7 @@ class Arrivals:
             if (known := _address(hop)) is None:
                 break
             client = str(known)
-            if not self._trusts(client):
+            if not self.trusts(client):
                 break
         return client
 

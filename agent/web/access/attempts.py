@@ -10,6 +10,8 @@ from agent.clock import Clock
 
 FORGOTTEN_AFTER = 3600.0
 """Seconds without an attempt."""
+MOST_FRIENDS = 100
+"""Networks from which somebody has logged in: those wait for their own wrong tries alone."""
 MOST_KNOWN = 1000
 """Addresses, and names: of more, those that have been quiet for longest are forgotten."""
 
@@ -78,6 +80,7 @@ class Attempts:
         self._addresses = _Counts(BY_ADDRESS)
         self._names = _Counts(BY_NAME)
         self._all = _Counts(IN_ALL)
+        self._friends: OrderedDict[str, None] = OrderedDict()
         self._slowed = float("-inf")
 
     def begin(self, address: str, name: str) -> float:
@@ -92,7 +95,11 @@ class Attempts:
         return 0.0
 
     def succeeded(self, address: str, name: str) -> None:
-        self._addresses.forget(network_of(address))
+        network = network_of(address)
+        self._friends[network] = self._friends.pop(network, None)
+        while len(self._friends) > MOST_FRIENDS:
+            self._friends.popitem(last=False)
+        self._addresses.forget(network)
         self._names.forget(name)
         self._all.take_back("")
 
@@ -102,7 +109,10 @@ class Attempts:
         return self._clock.now().monotonic - self._slowed >= FORGOTTEN_AFTER
 
     def _places(self, address: str, name: str) -> tuple[tuple[_Counts, str], ...]:
-        return (self._addresses, network_of(address)), (self._names, name[:64]), (self._all, "")
+        """Whoever guesses from everywhere must not keep out those who live here."""
+        network = network_of(address)
+        own = (self._addresses, network)
+        return (own,) if network in self._friends else (own, (self._names, name[:64]), (self._all, ""))
 
 
 def network_of(address: str) -> str:

@@ -8,28 +8,37 @@ from starlette.types import Message, Receive
 
 from agent.web.access.refusals import Reason, Refused
 
-LARGEST = 17 * 1024 * 1024
+LARGEST = 64 * 1024
+"""Of every request but those that bring pictures: to refuse a JSON of megabytes for what is in it takes seconds."""
+OF_PICTURES = 17 * 1024 * 1024
 """Room for a picture of 12 MiB in base64."""
+PICTURES = "/api/v1/captions"
 
 
-def too_large() -> Refused:
-    told = f"A request may bring {LARGEST // 2**20} MiB."
+def limit_of(route: str) -> int:
+    """Bytes."""
+    return OF_PICTURES if route == PICTURES else LARGEST
+
+
+def too_large(limit: int) -> Refused:
+    told = f"A request like this may bring {limit // 2**20} MiB." if limit >= 2**20 else "A request may bring 64 KiB."
     return Refused(Reason.BODY, 413, told, headers={"Connection": "close"})
 
 
-def check(headers: Headers) -> None:
+def check(headers: Headers, limit: int) -> None:
     """Raises Refused."""
     length = headers.get("content-length", "")
-    if length.isdecimal() and (len(length) > 15 or int(length) > LARGEST):
-        raise too_large()
+    if length.isdecimal() and (len(length) > 15 or int(length) > limit):
+        raise too_large(limit)
 
 
 class Counted:
     """``receive`` of a request, up to the limit."""
 
-    def __init__(self, receive: Receive) -> None:
+    def __init__(self, receive: Receive, limit: int) -> None:
         self._receive = receive
-        self._left = LARGEST
+        self.limit = limit
+        self._left = limit
         self.exceeded = False
 
     async def __call__(self) -> Message:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from starlette.datastructures import Headers
 
+from agent.web.access.arrival import Arrival
 from agent.web.access.refusals import Reason, Refused, shown
 
 SAFE = ("GET", "HEAD")
@@ -15,10 +16,10 @@ _OURS = ("same-origin", "none")
 _USUAL = {"http": ":80", "https": ":443"}
 
 
-def check(method: str, headers: Headers, host: str) -> None:
-    """``host``: the one in the browser's address bar. Raises Refused."""
+def check(method: str, headers: Headers, arrival: Arrival) -> None:
+    """Raises Refused."""
     origins = headers.getlist("origin")
-    if any(not same_origin(origin, host) for origin in origins):
+    if any(not same_origin(origin, arrival) for origin in origins):
         told = "This request was made by a web page of another origin, and those may not use camscribe."
         raise Refused(Reason.ORIGIN, 403, told, f"it was made by a page of {shown(origins[0])}")
     site = headers.get("sec-fetch-site")
@@ -30,11 +31,13 @@ def check(method: str, headers: Headers, host: str) -> None:
         raise Refused(Reason.ORIGIN, 403, told, "it was made by another web page")
 
 
-def same_origin(origin: str, host: str) -> bool:
-    """Without the scheme: a proxy in between may not tell it, and no other server has the same host and port."""
+def same_origin(origin: str, arrival: Arrival) -> bool:
+    """A proxy in between may not tell that it speaks https; but what came by https is no page's of http."""
     scheme, _, rest = origin.partition("://")
     usual = _USUAL.get(scheme, "")
-    return bool(usual) and rest.lower().removesuffix(usual) == host.lower().removesuffix(usual)
+    if not usual or (arrival.secure and scheme == "http"):
+        return False
+    return rest.lower().removesuffix(usual) == arrival.host.lower().removesuffix(usual)
 
 
 def navigates(method: str, route: str, headers: Headers) -> bool:

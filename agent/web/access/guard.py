@@ -81,7 +81,9 @@ class Guard:
         scope.setdefault("state", {}).update(caller=caller, arrival=arrival)
         renewal = self._keeper.renewal(caller, arrival) if caller else None
         lasting = None if arrival.route == LOGOUT else caller  # that request may outlive its session
-        await self._let_in(scope, body.Counted(receive), _Answer(send, arrival, renewal), lasting)
+        await self._let_in(
+            scope, body.Counted(receive, body.limit_of(arrival.route)), _Answer(send, arrival, renewal), lasting
+        )
 
     def _check(self, scope: Scope, headers: Headers, arrival: Arrival) -> None:
         """Raises Refused."""
@@ -93,8 +95,8 @@ class Guard:
                 "camscribe is not known by this name: whoever runs it can add it to web.names in config.yaml.",
                 f"it was called {shown(arrival.name)}; if that is a name of this machine, add it to web.names",
             )
-        cross_site.check(scope["method"], headers, arrival.host)
-        body.check(headers)
+        cross_site.check(scope["method"], headers, arrival)
+        body.check(headers, body.limit_of(arrival.route))
 
     async def _let_in(self, scope: Scope, receive: body.Counted, answer: _Answer, caller: Caller | None) -> None:
         """Of a ``caller``: until that one may go on no longer."""
@@ -106,7 +108,7 @@ class Guard:
                 if ended.is_set():
                     await answer.finish()
         if receive.exceeded and not answer.begun:
-            refused = body.too_large()
+            refused = body.too_large(receive.limit)
             self._note(refused, scope)
             await response(refused.problem)(scope, receive, answer)
 

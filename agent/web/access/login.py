@@ -112,6 +112,9 @@ class Login:
             await asyncio.shield(self._keeper.end(caller.session))
         answer = _away(request, "/login")
         answer.headers.append("Set-Cookie", self._keeper.cookie(None, request.state.arrival))
+        answer.headers["Clear-Site-Data"] = (
+            '"cache"'  # pictures are kept for good, and the next one here may be another
+        )
         return answer
 
     def _too_often(self, request: Request, onward: str, wait: float, name: str, client: str) -> Response:

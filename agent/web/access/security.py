@@ -27,6 +27,7 @@ def secure(headers: MutableHeaders, arrival: Arrival | None) -> None:
     """Over whatever the app has set of them; nothing of ours may be read by other origins."""
     for name, value in HEADERS.items():
         headers[name] = value
+    headers.setdefault("Cache-Control", "private, no-store")
     if arrival is None or arrival.secure or is_loopback(arrival.name):  # elsewhere browsers complain of it
         headers["Cross-Origin-Opener-Policy"] = "same-origin"
     for name in [name for name in headers if name.startswith("access-control-")]:

@@ -41,7 +41,8 @@ class Store:
     def read(self) -> Credentials | None:
         """None without a file. Raises Misconfigured: it can't be read, or can't be kept from others."""
         try:
-            with self.path.open("rb") as file:
+            # Root may set a password in a folder that is the service's, which must not send it elsewhere by a link.
+            with os.fdopen(os.open(self.path, os.O_RDONLY | os.O_NOFOLLOW), "rb") as file:
                 self._keep_to_its_owner(file.fileno())
                 text = file.read(LARGEST)
             return Credentials.model_validate_json(text)

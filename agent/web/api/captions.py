@@ -24,7 +24,7 @@ router = APIRouter(prefix="/api/v1", tags=["captions"])
 class CaptionWanted(BaseModel):
     """A picture, and what is asked about it."""
 
-    model_config = ConfigDict(extra="forbid", use_attribute_docstrings=True)
+    model_config = ConfigDict(extra="ignore", use_attribute_docstrings=True)
 
     image: str
     """A JPEG, PNG or WebP of at most 12 MiB in base64, alone or as a data URL. 40 megapixels at most; 16, where it is

@@ -1,7 +1,9 @@
 from __future__ import annotations
 
+import asyncio
 import logging
 
+import httpx
 import pytest
 
 from tests.fakes.website import Website
@@ -19,6 +21,21 @@ async def test_a_bug_is_told_in_the_log_and_not_to_the_caller(site: Website, cap
     assert "secret-marker" not in answer.text
     assert "secret-marker" in caplog.text
     assert site.desk.counters.value("bugs_total", part="web") == 1
+
+
+async def test_a_client_that_goes_away_in_the_middle_of_its_request_is_no_bug(
+    site: Website, caplog: pytest.LogCaptureFixture
+) -> None:
+    url = httpx.URL(site.url)
+    for path in ("/login", "/api/v1/home", "/api/v1/captions"):
+        _, writer = await asyncio.open_connection(url.host, url.port)
+        head = f"POST {path} HTTP/1.1\r\nHost: {url.host}\r\nContent-Length: 9\r\n"
+        writer.write(f"{head}Content-Type: application/x-www-form-urlencoded\r\n\r\nu".encode())
+        await writer.drain()
+        writer.close()
+    assert (await site.client.get("/healthz")).status_code == 200
+    assert site.desk.counters.value("bugs_total") == 0
+    assert not [record for record in caplog.records if record.levelno >= logging.WARNING]
 
 
 @pytest.mark.parametrize(

@@ -128,13 +128,83 @@ async def test_who_does_not_get_round_to_a_whole_request_is_cut_off(
     monkeypatch.setattr("agent.web.server.IDLE", 1.0)
     server = WebServer(APP, "127.0.0.1", 0, FakeClock())
     async with running(server):
-        port = int((await is_up(server)).rsplit(":", 1)[1])
-        reader, writer = await asyncio.open_connection("127.0.0.1", port)
+        reader, writer = await connected(server)
         writer.write(sent)
         async with asyncio.timeout(10):
-            while await reader.read(1000):
+            while not await closed(reader):
                 writer.write(b"X-Slow: 1\r\n" if sent.endswith(b"\r\n") and sent.count(b"\r\n") == 2 else b"")
         writer.close()
+
+
+async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.web.server.BODY_WITHIN", 0.5)
+
+    async def app(_scope: Any, receive: Any, _send: Any) -> None:
+        while (await receive())["type"] != "http.disconnect":
+            pass
+
+    server = WebServer(app, "127.0.0.1", 0, FakeClock())
+    async with running(server):
+        reader, writer = await connected(server)
+        writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nu")
+        async with asyncio.timeout(10):
+            assert await closed(reader)
+        writer.close()
+
+
+async def test_who_takes_nothing_of_an_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("agent.web.server.STALLED_AFTER", 0.5)
+    gone = asyncio.Event()
+
+    async def app(_scope: Any, receive: Any, send: Any) -> None:
+        await send({"type": "http.response.start", "status": 200, "headers": []})
+        for _ in range(1000):
+            await send({"type": "http.response.body", "body": b"x" * 100_000, "more_body": True})
+        while (await receive())["type"] != "http.disconnect":
+            pass
+        gone.set()
+
+    server = WebServer(app, "127.0.0.1", 0, FakeClock())
+    async with running(server):
+        _, writer = await connected(server)
+        writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
+        writer.transport.pause_reading()
+        await asyncio.wait_for(gone.wait(), 20)
+        writer.close()
+
+
+@pytest.mark.parametrize("known", [True, False])
+async def test_there_is_an_end_to_connections_that_ask_nothing(known: bool, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The engine and the cameras need descriptors too."""
+    monkeypatch.setattr("agent.web.server.MOST_CONNECTIONS" if known else "agent.web.server.MOST_OF_A_PEER", 5)
+    server = WebServer(APP, "127.0.0.1", 0, FakeClock(), known=lambda _peer: known)
+    async with running(server):
+        url = await is_up(server)
+        idle = [await connected(server) for _ in range(5)]
+        reader, writer = await connected(server)
+        async with asyncio.timeout(10):
+            assert await closed(reader)
+        for _, each in (*idle, (reader, writer)):
+            each.close()
+        assert await eventually_get(url) == "here"
+
+
+async def connected(server: WebServer) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
+    return await asyncio.open_connection("127.0.0.1", int((await is_up(server)).rsplit(":", 1)[1]))
+
+
+async def closed(reader: asyncio.StreamReader) -> bool:
+    with suppress(ConnectionResetError):
+        return await reader.read(1) == b""
+    return True
+
+
+async def eventually_get(url: str) -> str:
+    """Once those that were closed are forgotten."""
+    async with asyncio.timeout(10):
+        while True:
+            with suppress(httpx.TransportError):
+                return await get(url)
 
 
 async def test_it_ends_although_somebody_listens_for_ever() -> None:

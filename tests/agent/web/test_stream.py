@@ -9,7 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
-from agent.web import stream
+from agent.web import server, stream
 from tests.fakes.waiting import eventually
 from tests.fakes.website import Website
 
@@ -128,7 +128,7 @@ async def test_a_listener_who_goes_is_forgotten_and_the_next_starts_at_now(site:
 async def test_a_slow_listener_is_dropped_and_the_others_hear_everything(
     site: Website, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(stream, "SEND_WITHIN", 0.5)
+    monkeypatch.setattr(server, "STALLED_AFTER", 0.5)
     monkeypatch.setattr(stream, "MOST_WAITING", 50)
     slow = socket.create_connection(httpx.URL(site.url).netloc.decode().split(":"))
     slow.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 4096)

@@ -204,6 +204,17 @@ async def test_what_is_remembered_of_attempts_is_bounded_and_forgotten():
     assert attempts.begin("192.0.2.1", "x") == 0
 
 
+async def test_who_lives_here_is_not_kept_out_by_guesses_from_everywhere():
+    attempts = Attempts(FakeClock())
+    attempts.succeeded("192.168.1.7", "anna")
+    for number in range(IN_ALL.free + BY_NAME.free):
+        attempts.begin(f"10.0.{number // 250}.{number % 250}", "anna")
+    assert attempts.begin("10.9.9.9", "anna") > 0
+    assert [attempts.begin("192.168.1.7", "anna") for _ in range(3)] == [0.0] * 3
+    waits = [attempts.begin("192.168.1.7", "anna") for _ in range(5)]
+    assert waits[-1] > 0, "but its own wrong tries count"
+
+
 async def test_all_addresses_together_are_slowed_down_a_little():
     attempts = Attempts(FakeClock())
     waits = [attempts.begin(f"192.0.{number // 250}.{number % 250}", f"n{number}") for number in range(IN_ALL.free + 1)]

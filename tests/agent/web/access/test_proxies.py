@@ -73,6 +73,8 @@ async def test_whom_nobody_trusts_is_believed_nothing(tmp_path: Path):
 async def test_a_proxys_host_is_the_one_that_counts(proxied: Gate):
     sent = {"X-Forwarded-Host": NAME, "Origin": f"https://{NAME}", "Sec-Fetch-Site": "same-origin"}
     assert (await proxied.ask(headers=sent, token=True, host="upstream", method="POST")).status == 200
+    sent["Origin"] = f"http://{NAME}"
+    assert (await proxied.ask(method="POST", headers={**sent, "X-Forwarded-Proto": "https"})).status == 403
     sent["Origin"] = "https://evil.example"
     assert (await proxied.ask(headers=sent, token=True, method="POST")).status == 403
     for host in ("evil.example", f"{NAME}, evil.example", "a b"):

@@ -74,8 +74,15 @@ async def test_no_text_is_a_formula(site: Website) -> None:
         await site.see(caption=start, answers={"note": Answer(value=start)}, prompt=f"{start} there")
     for row, start in zip(await table(site), reversed(starts), strict=True):
         assert (row["caption"], row["answers.note"], row["prompt"]) == (f"'{start}", f"'{start}", f"'{start} there")
-    await site.see("yard", caption="A = b - c.")
-    assert (await table(site, camera="yard"))[0]["caption"] == "A = b - c."
+    for caption, told in (
+        ("A = b - c.", "A = b - c."),
+        ("\ufeff=1", "'=1"),
+        ("\x00\u200b@x", "'@x"),
+        ("A dog; =cmd|calc", "A dog; '=cmd|calc"),
+        ("Zwei Hunde; ein Auto.", "Zwei Hunde; ein Auto."),
+    ):
+        await site.see("yard", caption=caption)
+        assert (await table(site, camera="yard"))[0]["caption"] == told
 
 
 async def test_what_is_deleted_under_way_is_left_out(site: Website, monkeypatch: pytest.MonkeyPatch) -> None:
