@@ -116,7 +116,7 @@ def add(name: TokenName, config: ConfigOption = None) -> None:
 
     _change(settings, with_it)
     print(made)  # noqa: T201 (alone on stdout, so that a script can keep it)
-    print("Keep it now: it can't be shown again.", file=sys.stderr)  # noqa: T201
+    print(f"Keep it now: it can't be shown again.{_where(settings)}", file=sys.stderr)  # noqa: T201
 
 
 @token.command("list")
@@ -210,7 +210,7 @@ def _change(settings: Config, changed: Callable[[Credentials], Credentials]) -> 
 def _where(settings: Config) -> str:
     if settings.web is None:
         return f" But {settings.path} says 'web: false': there are no pages."
-    return f" It is kept in {settings.data_dir}: a service with another data_dir does not know it."
+    return f" A running service knows it within seconds. It is kept in {settings.data_dir}: a service with another data_dir does not know it."
 
 
 def _warn_when_open(settings: Config, left: Credentials) -> None:

@@ -18,6 +18,7 @@ from agent.web.server import WebServer
 from agent.web.services import Services
 from agent.web.site import make_site
 from agent.web.stream import Stream
+from agent.web.tls import Tls
 
 
 class Web:
@@ -34,8 +35,7 @@ class Web:
             WebServer,
             host=settings.host,
             clock=services.clock,
-            certificate=settings.certificate,
-            key=settings.key,
+            tls=Tls.of(settings),
             known=lambda peer: is_loopback(peer) or arrivals.trusts(peer),
         )
         self._servers = [serve(site, port=settings.port, ending=self._stream.end)]
@@ -45,11 +45,13 @@ class Web:
 
     @classmethod
     async def open(cls, settings: WebSettings, data_dir: Path, services: Services) -> Web:
-        """Raises Misconfigured: others could reach the pages, and there is no password."""
+        """Raises Misconfigured: others could reach the pages and there is no password, or the certificate is none."""
         access = Access(settings, data_dir, services.clock, services.counters)
         await access.open()
         if access.fault:
             raise Misconfigured(access.fault)
+        if tls := Tls.of(settings):
+            await asyncio.to_thread(tls.context)
         return await asyncio.to_thread(cls, settings, access, services)  # templates are read, routes are made
 
     @property

@@ -10,7 +10,6 @@ import ssl
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 import h11
 import uvicorn
@@ -18,8 +17,8 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from agent.clock import Clock
-from agent.errors import Misconfigured
 from agent.status import Outage
+from agent.web.tls import Tls
 
 AGAIN_AFTER = 10.0
 """Seconds between two tries at an address that can't be listened on."""
@@ -38,8 +37,6 @@ BODY_WITHIN = 40.0
 """Seconds that a request's body may take."""
 STALLED_AFTER = 20.0
 """Seconds that a client may take nothing of what waits for it."""
-RENEWED_EVERY = 60.0
-"""Seconds between two looks at the certificate's files: it may be renewed under way."""
 BACKLOG = 128
 
 log = logging.getLogger("camscribe.web")
@@ -145,8 +142,7 @@ class WebServer:
         port: int,
         clock: Clock,
         *,
-        certificate: Path | None = None,
-        key: Path | None = None,
+        tls: Tls | None = None,
         what: str = "The web pages",
         known: Callable[[str], bool] = lambda _peer: True,
         ending: Callable[[], None] = lambda: None,
@@ -157,14 +153,13 @@ class WebServer:
         self._host = host
         self._port = port
         self._clock = clock
-        self._certificate = certificate
-        self._key = key
+        self._tls = tls
         self.what = what
         self._known = known
         self._ending = ending
         self._outage = Outage(what, log, clock, level=logging.ERROR)
         self.url: str | None = None
-        """Where it can be reached from this machine, once it can."""
+        """Where it can be reached, once it can."""
 
     @property
     def problem(self) -> str | None:
@@ -173,12 +168,12 @@ class WebServer:
 
     async def run(self) -> None:
         """Until cancelled. Raises Misconfigured: the certificate can't be used."""
-        tls = await self._tls()
-        config = self._config(tls)
+        context = await asyncio.to_thread(self._tls.context) if self._tls else None
+        config = self._config(context)
         sockets = await self._bound()
         server = _NoSignals(config)
         serving = asyncio.create_task(server.serve(sockets), name="uvicorn")
-        renewing = asyncio.create_task(self._renew(tls)) if tls else None
+        renewing = asyncio.create_task(self._tls.keep_fresh(context, self._clock)) if self._tls and context else None
         self.url = self._address(sockets[0])
         log.info("%s: %s", self.what, self.url)
         try:
@@ -194,7 +189,7 @@ class WebServer:
             for each in sockets:
                 each.close()
 
-    def _config(self, tls: ssl.SSLContext | None) -> uvicorn.Config:
+    def _config(self, context: ssl.SSLContext | None) -> uvicorn.Config:
         return uvicorn.Config(
             self._app,
             lifespan="off",
@@ -209,52 +204,8 @@ class WebServer:
             timeout_keep_alive=int(IDLE),
             timeout_graceful_shutdown=int(ENDS_WITHIN),
             h11_max_incomplete_event_size=LONGEST_HEADERS,
-            ssl_context_factory=(lambda _config, _default: tls) if tls else None,
+            ssl_context_factory=(lambda _config, _default: context) if context else None,
         )
-
-    async def _tls(self) -> ssl.SSLContext | None:
-        """Raises Misconfigured."""
-        if self._certificate is None or self._key is None:
-            return None
-        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-        context.set_alpn_protocols(["http/1.1"])
-        try:
-            await asyncio.to_thread(self._load, context)
-        except (OSError, ValueError) as error:
-            raise Misconfigured(self._unusable(error)) from None
-        return context
-
-    def _load(self, context: ssl.SSLContext) -> None:
-        context.load_cert_chain(self._certificate or "", self._key, password=_no_password)
-
-    def _unusable(self, error: OSError | ValueError) -> str:
-        reason = getattr(error, "reason", None) or getattr(error, "strerror", None) or error
-        return (
-            f"web.certificate and web.key can't be used ({reason}). They have to be a PEM certificate, with those that "
-            "vouch for it behind it, and its key without a password, and readable by camscribe's user."
-        )
-
-    async def _renew(self, context: ssl.SSLContext) -> None:
-        """New connections get the certificate that is in the files by now."""
-        seen = await asyncio.to_thread(self._fingerprint)
-        while True:
-            await self._clock.sleep(RENEWED_EVERY)
-            now = await asyncio.to_thread(self._fingerprint)
-            if now in (seen, None):
-                continue
-            seen = now
-            try:
-                await asyncio.to_thread(self._load, context)
-            except (OSError, ValueError) as error:
-                log.error("%s The one before is used on.", self._unusable(error))  # noqa: TRY400 (no bug)
-            else:
-                log.info("%s: the certificate was renewed", self.what)
-
-    def _fingerprint(self) -> tuple[int, ...] | None:
-        try:
-            return tuple(path.stat().st_mtime_ns for path in (self._certificate, self._key) if path)
-        except OSError:
-            return None
 
     async def _bound(self) -> list[socket.socket]:
         """Listening sockets. Another program may have the port, or the address may come later, as a VPN's does."""
@@ -274,13 +225,20 @@ class WebServer:
 
     def _address(self, listening: socket.socket) -> str:
         host, port = listening.getsockname()[:2]
-        shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]"}.get(host, f"[{host}]" if ":" in host else host)  # noqa: S104
-        return f"{'https' if self._certificate else 'http'}://{shown}:{port}"
+        scheme = "https" if self._tls else "http"
+        if host in ("0.0.0.0", "::"):  # noqa: S104
+            return f"{scheme}://{_own_address()}:{port}"
+        return f"{scheme}://{f'[{host}]' if ':' in host else host}:{port}"
 
 
-def _no_password() -> str:
-    """OpenSSL would ask at the terminal, where nobody sits."""
-    raise ValueError("the key is behind a password")
+def _own_address() -> str:
+    """This machine's on its network. Sends nothing: to connect UDP only asks which way it would go."""
+    with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as asking:
+        try:
+            asking.connect(("192.0.2.1", 9))
+            return str(asking.getsockname()[0])
+        except OSError:
+            return socket.gethostname()
 
 
 def _bind(host: str, port: int) -> list[socket.socket]:

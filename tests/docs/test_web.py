@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 
 from agent.config import load
 from agent.web.access.attempts import BY_ADDRESS, BY_NAME
-from agent.web.access.body import LARGEST
+from agent.web.access.body import OF_PICTURES
 from agent.web.access.guard import OPEN
 from agent.web.access.rule import fault
 from agent.web.command import app
@@ -51,7 +51,7 @@ def test_what_it_says_is_so():
     assert (BY_ADDRESS.free, BY_NAME.free, BY_ADDRESS.longest, BY_NAME.longest) == (5, 10, 900, 60)
     assert "after 5 wrong passwords from an address, or 10 for a user" in TEXT
     assert {"/healthz", "/readyz", "/login"} == OPEN
-    assert f"client_max_body_size {LARGEST // 2**20}m" in TEXT
+    assert f"client_max_body_size {OF_PICTURES // 2**20}m" in TEXT
 
 
 def test_its_commands_are_there():

@@ -83,10 +83,11 @@ def typed(arguments: list[str], lines: list[str]) -> tuple[str, int]:
 
 
 async def url_of(service: Service) -> str:
+    """Through loopback; a service that is there for others tells their address of it."""
+
     def said() -> str | None:
-        return next(
-            (found[0] for line in service.err if (found := re.search(r"https?://127\.0\.0\.1:\d+", line))), None
-        )
+        pages = re.compile(r"The web pages: (https?)://[^:]+(:\d+)")
+        return next((f"{found[1]}://127.0.0.1{found[2]}" for line in service.err if (found := pages.search(line))), None)
 
     return str(await service.until(said))
 
@@ -156,3 +157,13 @@ async def test_what_others_could_reach_is_not_served_without_a_password(tmp_path
             assert (await client.get("/api/v1/home")).status_code == 401
             assert (await client.get("/healthz")).status_code == 200
         assert await service.stop() == 0
+
+
+async def test_a_certificate_that_cant_be_used_is_told_before_anything_starts(tmp_path: Path) -> None:
+    (tmp_path / "key.pem").write_text("not a key")
+    file = config(tmp_path, certificate="nowhere.pem", key="key.pem")
+    for arguments in (["check"], ["run"]):
+        async with camscribe(*arguments, "--config", str(file)) as service:
+            assert await asyncio.wait_for(service.process.wait(), 30) == 2
+            await service.until(lambda service=service: "can't be used (No such file or directory)" in service.err[-1])
+            assert "Traceback" not in "\n".join(service.err)

@@ -9,6 +9,7 @@ from agent.errors import Misconfigured
 from agent.web.access.credentials import Credentials
 from agent.web.access.hosts import is_loopback
 from agent.web.access.store import Store
+from agent.web.tls import Tls
 
 
 def fault(settings: WebSettings, credentials: Credentials | None) -> str | None:
@@ -24,8 +25,10 @@ def fault(settings: WebSettings, credentials: Credentials | None) -> str | None:
 
 
 def examine(settings: WebSettings, data_dir: Path) -> str | None:
-    """The same with the credentials that there are. Blocks."""
+    """The same with the credentials that there are; or why the certificate can't be used. Blocks."""
     try:
+        if tls := Tls.of(settings):
+            tls.context()
         return fault(settings, Store(data_dir).read())
     except Misconfigured as error:
         return str(error)

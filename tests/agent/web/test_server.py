@@ -14,7 +14,8 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 from agent.errors import Misconfigured
-from agent.web.server import AGAIN_AFTER, RENEWED_EVERY, WebServer
+from agent.web.server import AGAIN_AFTER, WebServer
+from agent.web.tls import LOOKED_EVERY, Tls
 from tests.fakes.certificates import Authority, Pair
 from tests.fakes.clock import FakeClock
 from tests.fakes.waiting import eventually
@@ -83,7 +84,7 @@ def authority(folder: Path) -> tuple[Authority, Pair]:
 async def test_tls_with_a_certificate_that_is_renewed_under_way(tmp_path: Path) -> None:
     clock = FakeClock()
     (first, pair), (second, newer) = [await asyncio.to_thread(authority, tmp_path / name) for name in ("1", "2")]
-    server = WebServer(APP, "127.0.0.1", 0, clock, certificate=pair.certificate, key=pair.key)
+    server = WebServer(APP, "127.0.0.1", 0, clock, tls=Tls(pair.certificate, pair.key))
     async with running(server):
         url = await is_up(server)
         assert url.startswith("https://127.0.0.1:")
@@ -93,7 +94,7 @@ async def test_tls_with_a_certificate_that_is_renewed_under_way(tmp_path: Path) 
         trusted = await trusting(second)
         async with asyncio.timeout(20):
             while True:
-                await clock.advance(RENEWED_EVERY)
+                await clock.advance(LOOKED_EVERY)
                 with suppress(httpx.ConnectError):
                     assert await get(url, verify=trusted) == "here"
                     break
@@ -116,8 +117,8 @@ async def test_a_certificate_that_cant_be_used_is_misconfigured(tmp_path: Path, 
             key = (await asyncio.to_thread(made.pair, "other", "DNS:other")).key
         case "behind a password":
             key = await asyncio.to_thread(made.encrypted, pair, "hunter2")
-    server = WebServer(APP, "127.0.0.1", 0, FakeClock(), certificate=certificate, key=key)
-    with pytest.raises(Misconfigured, match=r"web\.certificate and web\.key can't be used \(.+\)\. They"):
+    server = WebServer(APP, "127.0.0.1", 0, FakeClock(), tls=Tls(certificate, key))
+    with pytest.raises(Misconfigured, match=r"web\.certificate \S+ and web\.key \S+ can't be used \(.+\)\. They"):
         await server.run()
 
 
