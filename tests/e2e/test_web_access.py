@@ -86,8 +86,8 @@ async def url_of(service: Service) -> str:
     """Through loopback; a service that is there for others tells their address of it."""
 
     def said() -> str | None:
-        pages = re.compile(r"The web pages: (https?)://[^:]+(:\d+)")
-        return next((f"{found[1]}://127.0.0.1{found[2]}" for line in service.err if (found := pages.search(line))), None)
+        found = re.search(r"The web pages: (https?)://[^:]+(:\d+)", "\n".join(service.err))
+        return f"{found[1]}://127.0.0.1{found[2]}" if found else None
 
     return str(await service.until(said))
 
