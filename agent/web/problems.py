@@ -22,6 +22,11 @@ MEDIA_TYPE = "application/problem+json"
 MOST_SAID = 5
 """Faults of one request that are told."""
 LONGEST_SAID = 300
+_BETTER = {
+    "model_attributes_type": "send JSON, with 'Content-Type: application/json'",
+    "timezone_aware": "write the time with its zone, such as 2026-11-29T00:00:00Z or …+01:00",
+}
+"""What to do, where pydantic says only what is wrong."""
 
 log = logging.getLogger("camscribe.web")
 
@@ -104,7 +109,7 @@ def _faults(error: RequestValidationError) -> str:
     said = []
     for fault in error.errors()[:MOST_SAID]:
         where = ".".join(str(part) for part in fault["loc"][1:]) or str(fault["loc"][0])
-        said.append(f"{where[:LONGEST_SAID]}: {str(fault['msg'])[:LONGEST_SAID]}")
+        said.append(f"{where[:LONGEST_SAID]}: {_BETTER.get(fault['type'], str(fault['msg']))[:LONGEST_SAID]}")
     return "; ".join(said)
 
 

@@ -23,6 +23,13 @@ async def test_a_bug_is_told_in_the_log_and_not_to_the_caller(site: Website, cap
     assert site.desk.counters.value("bugs_total", part="web") == 1
 
 
+async def test_what_to_do_is_said(site: Website) -> None:
+    answer = await site.client.get("/api/v1/observations", params={"from": "2026-11-29"})
+    assert (answer.status_code, "such as 2026-11-29T00:00:00Z" in answer.json()["detail"]) == (422, True)
+    answer = await site.client.patch("/api/v1/home", content=b'{"paused": true}', headers={"Content-Type": "x/y"})
+    assert (answer.status_code, "application/json" in answer.json()["detail"]) == (422, True)
+
+
 async def test_a_client_that_goes_away_in_the_middle_of_its_request_is_no_bug(
     site: Website, caplog: pytest.LogCaptureFixture
 ) -> None:
