@@ -210,7 +210,10 @@ def _change(settings: Config, changed: Callable[[Credentials], Credentials]) -> 
 def _where(settings: Config) -> str:
     if settings.web is None:
         return f" But {settings.path} says 'web: false': there are no pages."
-    return f" A running service knows it within seconds. It is kept in {settings.data_dir}: a service with another data_dir does not know it."
+    return (
+        f" A running service knows it within seconds. It is kept in {settings.data_dir}: a service with another data_dir "
+        "does not."
+    )
 
 
 def _warn_when_open(settings: Config, left: Credentials) -> None:
