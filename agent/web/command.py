@@ -211,8 +211,8 @@ def _where(settings: Config) -> str:
     if settings.web is None:
         return f" But {settings.path} says 'web: false': there are no pages."
     return (
-        f" A running service knows it within seconds. It is kept in {settings.data_dir}: a service with another data_dir "
-        "does not."
+        f" A running service knows it within seconds. It is kept in {settings.data_dir}: a service with another "
+        "data_dir does not."
     )
 
 

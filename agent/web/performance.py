@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta, tzinfo
@@ -25,8 +26,10 @@ COLUMNS = 180
 """Of a drawing."""
 ROWS = 12
 """Of the table that says the same."""
-PARTS_OF = {"hour": (6, 3, 2), "day": (8, 4, 2)}
+PARTS_OF = {"hour": (3, 2), "day": (4, 2)}
 """While camscribe is young, no more of a window is drawn than is needed."""
+YOUNG = 0.2
+"""Of a window: while there is less, nothing is drawn but that."""
 TICKS = [timedelta(minutes=minutes) for minutes in (1, 2, 5, 10, 15, 30, 60, 120, 240)]
 MOST_TICKS = 6
 MOST_COLOURS = 6
@@ -111,8 +114,8 @@ async def performance_page(
 ) -> Response:
     view = services.figures.read(window, known_camera(services, camera))
     zone = shelf().zone
-    drawn = _drawn(view)
-    columns, rows = Columns(drawn, min(COLUMNS, len(drawn.running))), Columns(drawn, ROWS)
+    drawn, count = _drawn(view, COLUMNS)
+    columns = Columns(drawn, count)
     every = next(apart for apart in TICKS if (columns.end - columns.start) / apart <= MOST_TICKS)
     table = cameras(services, view)
     names = {each.camera: each.name for each in table}
@@ -131,7 +134,7 @@ async def performance_page(
         latency=_latency(drawn, columns),
         queue=_queue(drawn, columns),
         memory=_memory(drawn, columns),
-        rows=_rows(drawn, rows, zone),
+        rows=_rows(*_drawn(view, ROWS), zone),
         drops=_drops(view),
         engines=engines(services),
         outputs=outputs(services),
@@ -148,11 +151,17 @@ def _when(view: View) -> str:
     return f"the whole {view.window}" if view.complete else "since the start"
 
 
-def _drawn(view: View) -> View:
-    """What there is of it."""
-    known = (view.now - view.since) / view.step + 1
+def _drawn(view: View, most: int) -> tuple[View, int]:
+    """What there is of it, and into how many columns it is cut."""
     count = len(view.running)
-    return view.latest(next((count // part for part in PARTS_OF[view.window] if count // part >= known), count))
+    known = count - max((view.since - view.start) // view.step, 0)
+    if known >= YOUNG * count:
+        count = next((count // part for part in PARTS_OF[view.window] if count // part > known), count)
+        return view.latest(count), min(most, count)
+    each = 1
+    while (fewer := math.ceil((known + each - 1) / each)) > most:  # their edges may leave out all but one of the first
+        each += 1
+    return view.latest(fewer * each), fewer
 
 
 def _latency(view: View, columns: Columns) -> Chart:
@@ -229,10 +238,12 @@ def _memory(view: View, columns: Columns) -> Chart:
     )
 
 
-def _rows(view: View, rows: Columns, zone: tzinfo) -> dict[str, tuple[Sequence[str], Sequence[Sequence[str]]]]:
+def _rows(view: View, count: int, zone: tzinfo) -> dict[str, tuple[Sequence[str], Sequence[Sequence[str]]]]:
     """The tables that say what the drawings say: their heads, and their rows with the time first."""
-    begins = [(rows.start + rows.width * row).astimezone(zone) for row in range(ROWS)]
-    spans = [f"{begin:%H:%M}{NONE}{begin + rows.width:%H:%M}" for begin in begins]
+    rows = Columns(view, count)
+    begins = [(rows.start + rows.width * row).astimezone(zone) for row in range(count)]
+    clock = "%H:%M:%S" if rows.width % timedelta(minutes=1) else "%H:%M"
+    spans = [f"{begin:{clock}}{NONE}{begin + rows.width:{clock}}" for begin in begins]
     frames = {reason: rows.sum(series) for (what, reason), series in view.drops.items() if what == "frames"}
     memory = {"camscribe": view.memory, **{f"engine of {name}": each for name, each in view.engines.items()}}
     latency: list[Sequence[str]] = [

@@ -59,6 +59,9 @@ PARTS = {
     "other": "The rest",
 }
 
+MEASURED = 50
+"""Milliseconds of writing from which on a pace is told: less says nothing of it."""
+
 
 @dataclass(frozen=True, slots=True)
 class State:
@@ -70,7 +73,7 @@ class State:
 
 def state(camera: CameraFacts, *, paused: bool) -> State:
     if not camera.enabled:
-        return State("off", "Switched off")
+        return State("off", "Switched off" if paused else "Switched off; looks only when asked")
     if paused:
         return State("paused", "Paused")
     if not camera.online:

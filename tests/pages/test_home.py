@@ -24,6 +24,11 @@ from tests.fakes.furnished import CAMERAS, Furnished, furnished
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 HOSTILE = """<img src=x onerror="document.title='owned'"><b>bold</b> & "co" """
+FILL = "one => getComputedStyle(one, '::before').backgroundColor"
+GAPS = """all => all.map(words => {
+  const shown = [...words.children].filter(one => one.offsetHeight)
+  return shown.at(-1).offsetTop - shown.at(-2).offsetTop - shown.at(-2).offsetHeight
+})"""
 JUMPS = """() => {
   window.jumps = 0
   new PerformanceObserver(list => list.getEntries().forEach(entry => window.jumps += entry.value))
@@ -142,6 +147,50 @@ async def test_a_look_that_fails_says_why_in_its_card(page: Page, home: Furnishe
     await expect(card(page, "garage").locator(".answer")).to_be_empty()
 
 
+async def test_a_failure_is_said_once_and_goes_with_the_next_look(tabs: Tabs, page: Page, home: Furnished):
+    tabs.expect(r"/look.*ERR_FAILED|ERR_FAILED.*/look")
+    words = "The camera can't be reached. Look after its cable."
+    await opened(page, home)
+    home.breaks("front_door", CameraState.GONE, Failure.UNREACHABLE, words)
+    told = card(page).get_by_text(words).locator("visible=true")
+    await expect(told).to_have_count(1)
+    await card(page).get_by_role("button", name="Look now").click()
+    await expect(card(page).locator(".answer")).to_have_text(words)
+    await expect(told).to_have_count(1)
+    await page.route("**/look", lambda route: route.abort())
+    await card(page).get_by_role("button", name="Look now").click()
+    await expect(card(page).locator(".answer")).to_have_text("camscribe can't be reached. Is it running?")
+    await expect(told).to_have_count(1)
+    home.site.house.cameras["front_door"].report(CameraState.LIVE, "")
+    await home.past("front_door", caption="All is well.")
+    await expect(card(page).locator(".caption")).to_have_text("All is well.")
+    await expect(card(page).locator(".answer")).to_be_empty()
+
+
+async def test_an_answer_is_shown_with_the_frame_that_it_is_about(tabs: Tabs, home: Furnished):
+    above = await home.past("nursery")
+    home.site.desk.captioner.say = lambda _request: "It is blue."
+    for size, scheme in (((1280, 800), "light"), (PHONE, "dark")):
+        page = await tabs.open(size=size, scheme=scheme)
+        await opened(page, home)
+        nursery = card(page, "nursery")
+        await nursery.get_by_role("textbox").fill("What colour is the car?")
+        await nursery.get_by_role("button", name="Ask").click()
+        frame = nursery.get_by_role("img", name="The picture that was asked about")
+        await expect(frame).to_have_js_property("naturalWidth", 320)
+        assert above.id not in await frame.get_attribute("src")
+        await expect(frame).to_be_in_viewport(ratio=1)
+        await expect(nursery.get_by_role("link", name="see what it saw")).to_be_in_viewport(ratio=1)
+        assert above.id in await nursery.locator(".picture img").get_attribute("src")
+        await nursery.get_by_role("switch").uncheck()
+        await expect(nursery.locator(".state")).to_have_text("Switched off; looks only when asked")
+        await expect(frame).to_be_visible()
+        await picture(page, f"home-asked-{size[0]}-{scheme}")
+        await axe(page)
+        await nursery.get_by_role("switch").check()
+        await expect(nursery.locator(".state")).to_have_text("Looks when asked")
+
+
 async def test_something_else_can_be_asked(page: Page, home: Furnished):
     await opened(page, home)
     asked = []
@@ -168,7 +217,7 @@ async def test_a_camera_is_switched_off_and_on(page: Page, home: Furnished):
     await opened(page, home)
     switch = card(page).get_by_role("switch", name="Front door looks")
     await switch.uncheck()
-    await expect(card(page).locator(".state")).to_have_text("Switched off")
+    await expect(card(page).locator(".state")).to_have_text("Switched off; looks only when asked")
     assert not home.site.house.cameras["front_door"].enabled
     await home.site.house.command("front_door", "enabled", "ON")  # somebody else
     await expect(switch).to_be_checked()
@@ -206,15 +255,26 @@ async def test_a_new_camera_gets_its_card_and_a_removed_one_loses_it(page: Page,
 
 
 async def test_a_lost_connection_is_said_and_made_up_for(tabs: Tabs, page: Page, home: Furnished):
-    tabs.expect(r"stream|ERR_INTERNET_DISCONNECTED|ERR_CONNECTION")
+    tabs.expect(r"stream|ERR_INTERNET_DISCONNECTED|ERR_CONNECTION|/look.*ERR_FAILED|ERR_FAILED.*/look")
     await home.past("front_door", caption="Before.")
     await opened(page, home)
     await expect(page.locator("#rate")).to_have_text("1")
     home.site.stream.end()  # every listener is sent away, and nobody is let in
     await expect(page.locator("#lost")).to_have_text("The connection is lost; trying again …", timeout=15_000)
+    assert {await dot.evaluate(FILL) for dot in await page.locator(".state").all()} == {"rgba(0, 0, 0, 0)"}
+    await expect(page.locator("#engine")).to_have_text("Engine ready")
+    bottom = await page.locator("#lost").evaluate("line => line.getBoundingClientRect().bottom")
+    assert bottom <= await page.locator("main").evaluate("main => main.getBoundingClientRect().top"), "it covers things"
+    await page.route("**/look", lambda route: route.abort())
+    await card(page).get_by_role("button", name="Look now").click()
+    await expect(card(page).locator(".answer")).to_have_text("camscribe can't be reached. Is it running?")
+    await picture(page, "home-lost", whole=False)
+    await page.unroute("**/look")
     await home.past("front_door", caption="Meanwhile.")
     home.site.stream._ended = False
     await expect(page.locator("#lost")).to_be_hidden(timeout=15_000)
+    await expect(card(page).locator(".answer")).to_be_empty()
+    assert await page.locator("#engine").evaluate(FILL) != "rgba(0, 0, 0, 0)"
     await expect(card(page).locator(".caption")).to_have_text("Meanwhile.")
 
 
@@ -245,11 +305,16 @@ async def test_odd_pictures_and_texts_look_right(tabs: Tabs, home: Furnished):
         page = await tabs.open(size=size, scheme="dark")
         await settle(page, home.site.url)
         await picture(page, f"home-odd-{size[0]}")
-        heights = await page.locator(".picture").evaluate_all(
+        heights = await page.locator(".picture:has(img)").evaluate_all(
             "all => all.map(one => one.offsetWidth / one.offsetHeight)"
         )
         assert all(abs(ratio - 16 / 9) < 0.05 for ratio in heights), heights
         assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+        none = await card(page, "nursery").locator(".picture").evaluate("one => one.offsetHeight")
+        assert none <= 120 or size != PHONE, "nothing takes as much room as a picture"
+        assert max(await page.locator(".camera .words").evaluate_all(GAPS)) < 16, (
+            "a card has gaps for a neighbour's sake"
+        )
         direction = card(page, "driveway").locator(".caption")
         assert await direction.evaluate("one => getComputedStyle(one).direction") == "rtl"
 

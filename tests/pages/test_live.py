@@ -18,6 +18,7 @@ import pytest_asyncio
 from PIL import Image
 from playwright.async_api import Browser, Page, Request, expect
 
+from agent.schedule import local_zone
 from tests.fakes.browser import DESKTOP, PHONE, Tabs, axe, chromium, picture, unreached, walk
 from tests.fakes.endpoint import Endpoint, run_endpoint
 from tests.fakes.home import Home, run_home
@@ -269,6 +270,8 @@ async def test_the_last_twenty_captions_are_kept(tabs: Tabs, home: Home, endpoin
     assert said == [f"Caption {newest - back}." for back in range(20)]
     times = await page.locator("#history time").evaluate_all("all => all.map(one => one.dateTime)")
     assert times == sorted(times, reverse=True)
+    shown = await page.locator("#history time").all_inner_texts()
+    assert shown == [f"{datetime.fromisoformat(time).astimezone(local_zone()):%H:%M:%S}" for time in times]
 
 
 HOSTILE = '<img src=x onerror="document.title=1"><script>document.title=2</script> &lt;b&gt; \u202e[x](javascript:1)'
@@ -419,8 +422,9 @@ async def test_without_https_it_is_told_how_to_get_it(tabs: Tabs, home: Home):
 
     await page.route("http://camscribe.test/**", pass_on)
     await page.goto("http://camscribe.test/live")
-    await page.get_by_role("button", name="Start the camera").click()
-    told = await refused(page)
+    await expect(page.locator("#refusal")).to_be_visible()  # before anybody has tried
+    await expect(page.locator("#start")).to_be_hidden()
+    told = await page.locator("#refusal").inner_text()
     assert "only over HTTPS" in told
     assert "docs/web.md" in told
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -13,7 +14,7 @@ import pytest_asyncio
 from playwright.async_api import Page, expect
 
 from agent.web.access.store import Store
-from tests.fakes.browser import Tabs
+from tests.fakes.browser import DESKTOP, PHONE, Tabs, axe, picture
 from tests.fakes.gate import PASSWORD, USER, hashed_password
 from tests.fakes.website import Website, website
 
@@ -50,16 +51,48 @@ async def test_in_and_out(site: Website, tabs: Tabs, scripts: bool):
     await page.keyboard.press("Enter")
     await expect(page.get_by_role("alert")).to_have_text("This user name or this password is wrong.")
     await expect(page.get_by_label("User name")).to_have_value(USER)
+    await expect(page.get_by_label("Password")).to_be_focused()
     await page.get_by_label("Password").fill(PASSWORD)
     await page.keyboard.press("Enter")
     await expect(page).to_have_url(f"{site.url}/timeline?q=parcel")
     (cookie,) = await page.context.cookies()
     assert (cookie["httpOnly"], cookie["sameSite"], cookie["path"]) == (True, "Strict", "/")
-    await page.get_by_role("button", name="Log out").click()
+    await page.get_by_role("contentinfo").get_by_role("button", name="Log out").click()
     await expect(page).to_have_url(f"{site.url}/login")
     assert await page.context.cookies() == []
     await page.goto(site.url)
     await expect(page).to_have_url(f"{site.url}/login")
+
+
+@pytest.mark.parametrize(("size", "scheme"), [(DESKTOP, "light"), (PHONE, "dark")], ids=["desktop", "phone"])
+async def test_the_way_out_stands_in_the_head(site: Website, tabs: Tabs, size, scheme):
+    page = await tabs.open(size=size, scheme=scheme)
+    await log_in(page, site)
+    out = page.get_by_role("banner").get_by_role("button", name=f"Log out {USER}")
+    box = await out.bounding_box()
+    assert box
+    assert size[0] - 120 < box["x"] + box["width"] <= size[0]
+    assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth")
+    await picture(page, f"head-{size[0]}-{scheme}", whole=False)
+    await axe(page)
+    await out.click()
+    await expect(page).to_have_url(f"{site.url}/login")
+
+
+async def test_who_tries_too_often_keeps_the_name(site: Website, tabs: Tabs):
+    tabs.expect(r"/login.*status of 4(01|29)|status of 4(01|29).*/login")
+    page = await tabs.open()
+    await page.goto(f"{site.url}/login")
+    await page.get_by_label("User name").fill(USER)
+    while "Too many" not in (await page.get_by_role("alert").all_inner_texts() or [""])[0]:
+        await page.get_by_label("Password").fill("wr0ng")
+        await page.get_by_role("button", name="Log in").click()
+    await expect(page.get_by_role("alert")).to_have_text(
+        re.compile(r"^Too many tries\. Wait \d+ seconds?, then try again\.$")
+    )
+    await expect(page.get_by_label("User name")).to_have_value(USER)
+    await expect(page.get_by_label("Password")).to_be_focused()
+    await picture(page, "login-too-often")
 
 
 @asynccontextmanager
@@ -135,4 +168,4 @@ async def test_another_site_can_do_nothing(site: Website, tabs: Tabs):
                 await page.get_by_role("button").click()
             assert (await answered.value).status == 403
     await page.goto(site.url)
-    await expect(page.get_by_role("button", name="Log out")).to_be_visible()
+    await expect(page.get_by_role("banner").get_by_role("button", name="Log out")).to_be_visible()

@@ -60,6 +60,8 @@ async def test_the_day_is_seen_at_a_glance(tabs: Tabs, home: Furnished):
         await settle(page, f"{home.site.url}/timeline?day=all")
         await picture(page, f"timeline-{size[0]}-{scheme}")
         await axe(page)
+        strips = "all => all.map(one => one.offsetHeight - one.querySelector('img').offsetHeight)"
+        assert max(await page.locator(".seen .picture:has(img)").evaluate_all(strips)) == 0, "grey beside a picture"
 
 
 async def test_what_is_filtered_can_be_bookmarked(page: Page, home: Furnished):
@@ -205,6 +207,42 @@ async def test_all_that_the_filters_find_is_deleted_and_no_more(page: Page, home
     assert await home.site.journal.get(garage[0].id) is None
 
 
+async def test_nothing_left_is_said_as_on_a_fresh_page(page: Page, home: Furnished):
+    failed = [await home.past_failure("garage", Failure.UNREACHABLE, "Its cable.", datetime.now(UTC)) for _ in range(3)]
+    await home.past("garage", caption="A cat.")
+
+    async def all_is_as_on_a_fresh_page() -> None:
+        await expect(page.get_by_text("Nothing was found")).to_be_visible()
+        await expect(page.get_by_text("Try other words")).to_be_visible()
+        await expect(page.locator("#count")).to_have_text("0")
+        await expect(page.get_by_role("button", name="Delete these")).to_be_hidden()
+        assert await page.get_by_label("Day", exact=True).evaluate("day => day.selectedOptions[0].text") == "Today (0)"
+
+    await watched(page, home, "?outcome=error")
+    await page.get_by_role("button", name="Delete these").click()
+    dialog = page.get_by_role("dialog")
+    await expect(dialog).to_have_accessible_name("Delete 3 observations?")
+    await dialog.get_by_role("button", name="Delete").click()
+    await all_is_as_on_a_fresh_page()
+    assert await home.site.journal.get(failed[0].id) is None
+    await watched(page, home, "?outcome=error")
+    async with page.expect_response("**/timeline?outcome=error"):
+        await home.past("garage", caption="A dog.")  # it has no place here
+    await page.wait_for_timeout(200)
+    await all_is_as_on_a_fresh_page()
+    await picture(page, "timeline-nothing")
+    await watched(page, home, "?q=cat")
+    await page.locator(".seen").get_by_role("button", name="Delete").click()
+    await dialog.get_by_role("button", name="Delete").click()
+    await all_is_as_on_a_fresh_page()
+    one = await home.past("garage", caption="A second cat.")
+    await expect(seen(page, one)).to_be_visible()
+    await expect(page.get_by_text("Nothing was found")).to_have_count(0)
+    await expect(page.get_by_role("button", name="Delete these")).to_be_visible()
+    await page.get_by_label("Outcome").select_option("error")
+    await expect(page).to_have_url(f"{home.site.url}/timeline?q=cat&day=today&outcome=error")
+
+
 async def test_a_deletion_that_fails_is_said_in_the_dialog(tabs: Tabs, page: Page, home: Furnished):
     tabs.expect("503")
     (made,) = await some(home, 1)
@@ -243,6 +281,9 @@ async def test_one_observation_with_all_that_belongs_to_it(tabs: Tabs, home: Fur
         await settle(page, f"{home.site.url}/observations/{made[1].id}")
         await expect(page.locator(".said")).to_have_text(made[1].caption)
         await expect(page.locator(".big img")).to_have_js_property("naturalWidth", made[1].picture.width)
+        await page.get_by_text("The record as JSON").click()
+        assert await page.evaluate("document.documentElement.scrollWidth <= innerWidth"), "the JSON widens the page"
+        assert await page.locator("pre").evaluate("pre => pre.scrollWidth > pre.clientWidth")
         await picture(page, f"observation-{size[0]}-{scheme}")
         await axe(page)
         await page.get_by_role("link", name="Earlier").click()

@@ -80,11 +80,11 @@ class Login:
             return self._form(request, onward, status=401)
         known = credentials.users.get(name)
         if wait := self._attempts.begin(arrival.client, name):
-            return self._too_often(request, onward, wait, name if known else "", arrival.client)
+            return self._too_often(request, onward, wait, name, arrival.client, known=known is not None)
         try:
             right = await self._passwords.right(fields.get("password", ""), known.password if known else None)
         except Busy:
-            return self._later(request, onward, BUSY_FOR)
+            return self._later(request, onward, BUSY_FOR, name)
         if not right:
             self._counters.add("web_logins_total", outcome="wrong")
             log.debug("a wrong password for %s from %s", _whom(name if known else ""), shown(arrival.client))
@@ -96,7 +96,7 @@ class Login:
         arrival: Arrival = request.state.arrival
         credentials = self._keeper.credentials
         if credentials is None or name not in credentials.users or credentials.users[name].password != tried:
-            return self._later(request, onward, BUSY_FOR)  # it has been changed while it was tried
+            return self._later(request, onward, BUSY_FOR, name)  # it has been changed while it was tried
         self._attempts.succeeded(arrival.client, name)
         self._counters.add("web_logins_total", outcome="right")
         log.info("%s logged in from %s", _whom(name), shown(arrival.client))
@@ -117,21 +117,23 @@ class Login:
         )
         return answer
 
-    def _too_often(self, request: Request, onward: str, wait: float, name: str, client: str) -> Response:
+    def _too_often(
+        self, request: Request, onward: str, wait: float, name: str, client: str, *, known: bool
+    ) -> Response:
         self._counters.add("web_logins_total", outcome="too_often")
         self._guessing.begins(
-            f"somebody guesses passwords and has to wait longer and longer between two, last for {_whom(name)} from "
-            f"{shown(client)}"
+            "somebody guesses passwords and has to wait longer and longer between two, last for "
+            f"{_whom(name if known else '')} from {shown(client)}"
         )
-        return self._later(request, onward, wait)
+        return self._later(request, onward, wait, name)
 
-    def _later(self, request: Request, onward: str, wait: float) -> Response:
+    def _later(self, request: Request, onward: str, wait: float, tried: str) -> Response:
         seconds = math.ceil(wait)
         span = f"{seconds} second{'s' if seconds != 1 else ''}"
         if seconds > 90:
             span = f"{math.ceil(seconds / 60)} minutes"
-        error = f"Too many tries. Wait {span}, then try again. Whoever is logged in stays so."
-        return self._form(request, onward, status=429, error=error, headers={"Retry-After": str(seconds)})
+        error = f"Too many tries. Wait {span}, then try again."
+        return self._form(request, onward, status=429, error=error, tried=tried, headers={"Retry-After": str(seconds)})
 
     def _form(
         self,

@@ -3,7 +3,7 @@
 const meta = (name) => document.querySelector(`meta[name="${name}"]`)?.content ?? "";
 
 export const root = meta("root");
-export const zone = meta("zone"); // the machine's, by which its days begin
+const zone = meta("zone"); // the machine's, by which its days begin
 
 export class ApiError extends Error {
   constructor(status, message, retryAfter = null) {
@@ -68,6 +68,11 @@ export function milliseconds(ms) {
   if (ms < 1000) return `${Math.round(ms)} ms`;
   return ms < 10_000 ? `${(ms / 1000).toFixed(2)} s` : ms < 100_000 ? `${(ms / 1000).toFixed(1)} s` : duration(ms / 1000);
 }
+
+const hours = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", timeZone: zone || undefined });
+
+// "18:04:05", of a Date or of its milliseconds.
+export const clock = (time) => hours.format(time);
 
 // "just now", "12 s ago", "3 min ago", "2 h ago", "4 d ago".
 export function ago(time) {

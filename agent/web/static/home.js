@@ -30,6 +30,7 @@ class Card {
     this.element = element;
     this.id = element.dataset.camera;
     this.camera = null; // as it was told last
+    this.failure = null; // the words about what somebody did here in vain
     this.last = null; // its last good look, where that came after the page
     this.picture = new Picture(element.querySelector(".picture"), () => `${this.name}, the last picture`);
     const find = (selector) => element.querySelector(selector);
@@ -62,6 +63,7 @@ class Card {
   seen(observation) {
     if (this.last && this.last.taken_at > observation.taken_at) return;
     this.last = observation;
+    this.forgive();
     draw(this);
   }
 
@@ -79,7 +81,8 @@ class Card {
     text(this.title, camera.name);
     text(parts.area, camera.area ?? "");
     text(parts.problem, camera.problem ?? "");
-    parts.problem.hidden = !camera.problem || !camera.enabled;
+    const said = this.failure?.textContent === camera.problem; // below, where somebody has just asked
+    parts.problem.hidden = !camera.problem || !camera.enabled || said;
     if (!this.turning) this.switch.checked = camera.enabled;
   }
 
@@ -103,6 +106,7 @@ class Card {
     if (this.looking) return;
     const prompt = this.field.value.trim();
     this.looking = true;
+    this.forgive();
     this.parts.answer.replaceChildren();
     this.busy(true);
     const began = performance.now();
@@ -114,7 +118,7 @@ class Card {
     try {
       this.answered(await api.send("POST", `/api/v1/cameras/${this.id}/look`, prompt ? { prompt } : {}), prompt);
     } catch (error) {
-      this.failed(error.message);
+      this.failed(error);
     } finally {
       clearInterval(count);
       this.looking = false;
@@ -129,7 +133,7 @@ class Card {
   }
 
   answered(observation, prompt) {
-    if (observation.error) return this.failed(observation.error.message, observation);
+    if (observation.error) return this.failed(observation.error);
     if (!prompt) {
       this.seen(observation);
       return say(`${this.name}: ${observation.caption}`);
@@ -140,13 +144,31 @@ class Card {
     const link = element("a", "small", `${milliseconds(observation.latency_ms.total)}, see what it saw`);
     asked.dir = said.dir = "auto";
     link.href = `${root}/observations/${observation.id}`;
-    this.parts.answer.replaceChildren(asked, said, link);
+    const words = element("div", "", "");
+    words.append(asked, said, link);
+    this.parts.answer.replaceChildren(frame(observation, words));
+    bringIntoView(this.parts.answer, this.form);
   }
 
-  failed(message) {
-    const said = element("p", "notice bad small", message);
-    said.dir = "auto";
-    this.parts.answer.replaceChildren(said);
+  // What was asked before stays: it is no less true.
+  failed({ message, status }) {
+    this.forgive();
+    this.failure = element("p", "notice bad small", message);
+    this.failure.dir = "auto";
+    this.unreached = status === 0; // not the camera, but camscribe
+    this.parts.answer.prepend(this.failure);
+    draw(this);
+  }
+
+  forgive() {
+    if (!this.failure) return;
+    this.failure.remove();
+    this.failure = null;
+    draw(this);
+  }
+
+  connected() {
+    if (this.unreached) this.forgive();
   }
 
   async turn() {
@@ -155,10 +177,10 @@ class Card {
     this.switch.setAttribute("aria-busy", "true");
     try {
       this.tell(await api.send("PATCH", `/api/v1/cameras/${this.id}`, { enabled }));
-      this.parts.answer.replaceChildren();
+      this.forgive();
     } catch (error) {
       this.switch.checked = !enabled;
-      this.failed(error.message);
+      this.failed(error);
     } finally {
       this.turning = false;
       this.switch.removeAttribute("aria-busy");
@@ -173,6 +195,28 @@ function element(name, className, words) {
   if (className) made.className = className;
   made.textContent = words;
   return made;
+}
+
+// An answer is about a frame of its own, not about the picture above.
+function frame({ id, picture }, words) {
+  const whole = element("div", "asked", "");
+  if (picture?.path) {
+    const image = new Image(picture.width, picture.height); // its place is kept until it comes
+    image.alt = "The picture that was asked about";
+    image.src = `${root}/api/v1/observations/${id}/thumbnail`;
+    whole.append(image);
+  }
+  whole.append(words);
+  return whole;
+}
+
+const still = matchMedia("(prefers-reduced-motion: reduce)");
+
+// Not where somebody has gone on to something else meanwhile.
+function bringIntoView(element, within) {
+  const { top, bottom } = within.getBoundingClientRect();
+  if (bottom < 0 || top > innerHeight) return;
+  element.scrollIntoView({ block: "nearest", behavior: still.matches ? "instant" : "smooth" });
 }
 
 function badges(answers, questions) {
@@ -291,12 +335,15 @@ if (pause) {
   pause.disabled = false;
   pause.addEventListener("change", pauseAll);
 }
-listen({
-  home: tellHome,
-  camera: tellCamera,
-  observation: (observation) => {
-    if (observation.caption !== null && !observation.ad_hoc) cards.get(observation.camera)?.seen(observation);
+listen(
+  {
+    home: tellHome,
+    camera: tellCamera,
+    observation: (observation) => {
+      if (observation.caption !== null && !observation.ad_hoc) cards.get(observation.camera)?.seen(observation);
+    },
+    removed,
+    gap: anew,
   },
-  removed,
-  gap: anew,
-});
+  { back: () => cards.forEach((card) => card.connected()) },
+);

@@ -2,11 +2,11 @@
 
 import { api, milliseconds, say, text } from "./api.js";
 import { Backends, detailOf, isLoading, isReady } from "./live_backends.js";
-import { Pictures, Webcam } from "./live_camera.js";
+import { Pictures, Webcam, possible } from "./live_camera.js";
 import { Captions } from "./live_captions.js";
 import { Loop } from "./live_loop.js";
 import { remembered } from "./live_memory.js";
-import { refusal, unplugged } from "./live_refusals.js";
+import { insecure, refusal, unplugged } from "./live_refusals.js";
 import { Speed } from "./live_speed.js";
 
 const HIDDEN_FOR = 60_000; // then the camera is given back
@@ -159,6 +159,8 @@ function stage(state) {
   video.hidden = state !== "running";
   if (state !== "running") $("flip").hidden = true;
   $("welcome").hidden = false;
+  $("start").hidden = !possible;
+  if (!possible) refuse(insecure());
   chip();
 }
 

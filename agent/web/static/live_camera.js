@@ -4,6 +4,9 @@ const LONG_EDGE = 768;
 const QUALITY = 0.85;
 const SILENT_AFTER = 5000;
 
+// Browsers hand out a camera over HTTPS and on this very machine only: elsewhere there is no use in asking.
+export const possible = window.isSecureContext && Boolean(navigator.mediaDevices?.getUserMedia);
+
 export class Webcam {
   #video;
   #stream = null;
@@ -29,9 +32,6 @@ export class Webcam {
   async open({ deviceId, facingMode = "environment" } = {}) {
     this.close();
     const mine = ++this.#opening;
-    if (!window.isSecureContext || !navigator.mediaDevices?.getUserMedia) {
-      throw new DOMException("no camera without HTTPS", "InsecureContextError");
-    }
     const which = deviceId ? { deviceId: { exact: deviceId } } : { facingMode: { ideal: facingMode } };
     const video = { ...which, width: { ideal: 1280 }, height: { ideal: 720 } };
     const stream = await navigator.mediaDevices.getUserMedia({ audio: false, video });

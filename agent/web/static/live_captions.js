@@ -1,6 +1,6 @@
 // What was said, each caption with the very picture that it is about: the last one large, those before it in a list.
 
-import { milliseconds, text } from "./api.js";
+import { clock, milliseconds, text } from "./api.js";
 
 const KEPT = 20;
 const LONG = 140; // characters, from which on they are set smaller
@@ -75,8 +75,4 @@ export class Captions {
     row.querySelector("[data-total]").textContent = milliseconds(total);
     return row;
   }
-}
-
-export function clock(date) {
-  return date.toLocaleTimeString([], { hour: "2-digit", minute: "2-digit", second: "2-digit" });
 }

@@ -61,7 +61,6 @@ const REFUSALS = {
 };
 
 const BY_NAME = {
-  InsecureContextError: "insecure",
   NotFoundError: "missing",
   DevicesNotFoundError: "missing",
   NotReadableError: "busy",
@@ -75,6 +74,10 @@ export function refusal(error) {
   const kind = kindOf(error);
   const said = REFUSALS[kind];
   return { kind, ...said, what: kind === "other" && error?.message ? `The browser says: ${error.message}` : said.what };
+}
+
+export function insecure() {
+  return { kind: "insecure", ...REFUSALS.insecure };
 }
 
 export function unplugged() {

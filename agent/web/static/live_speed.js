@@ -1,7 +1,6 @@
 // How long answers take: the badge on the picture, the chart, and the table that is its key and says the same in figures.
 
-import { milliseconds, say, text } from "./api.js";
-import { clock } from "./live_captions.js";
+import { clock, milliseconds, say, text } from "./api.js";
 import { Chart } from "./live_chart.js";
 import { Latencies, MEDIAN_OF, PARTS, REAL_TIME, median } from "./live_latency.js";
 

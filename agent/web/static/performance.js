@@ -1,6 +1,6 @@
 // Keeps the performance page as it is now, and tells the values of the moment that is pointed at.
 
-import { milliseconds, zone } from "./api.js";
+import { clock, milliseconds } from "./api.js";
 import { page } from "./fragment.js";
 
 const PACE = 10_000;
@@ -13,7 +13,6 @@ const UNITS = {
 
 const main = document.getElementById("main");
 const slider = document.querySelector("#moment input");
-const clock = new Intl.DateTimeFormat("en-GB", { hour: "2-digit", minute: "2-digit", second: "2-digit", timeZone: zone || undefined });
 let picked = null; // a moment, in milliseconds by the clock: so it moves along with the drawings
 
 // The values of the moment, in the keys of the drawings
@@ -48,7 +47,7 @@ class Chart {
       return "";
     }
     const begin = this.start + column * this.width;
-    const time = `${clock.format(begin)}–${clock.format(begin + this.width)}`;
+    const time = `${clock(begin)}–${clock(begin + this.width)}`;
     this.when.textContent = time;
     const said = this.columns.map(({ key, name, unit, values }) => {
       const words = values[column] === null ? NONE : UNITS[unit](values[column]);
@@ -63,6 +62,8 @@ let charts = [];
 
 function read() {
   charts = [...main.querySelectorAll("[data-columns]")].map((element) => new Chart(element));
+  slider.max = charts[0].count - 1; // a young camscribe's drawings grow
+  if (picked === null) slider.value = slider.max;
 }
 
 function pick(at) {
@@ -73,7 +74,7 @@ function pick(at) {
     slider.setAttribute("aria-valuetext", "none");
   } else {
     slider.value = column;
-    slider.setAttribute("aria-valuetext", `${clock.format(charts[0].at(column))}: ${said.join(", ")}`);
+    slider.setAttribute("aria-valuetext", `${clock(charts[0].at(column))}: ${said.join(", ")}`);
   }
 }
 
@@ -111,9 +112,11 @@ async function renew() {
     read();
     pick(picked);
     line.hidden = true;
+    document.body.classList.remove("unconnected");
   } catch (error) {
     line.textContent = error instanceof TypeError ? "The connection is lost; trying again …" : error.message;
     line.hidden = false;
+    document.body.classList.add("unconnected");
   }
 }
 

@@ -7,7 +7,8 @@ const AGAIN_AFTER = 3000;
 const HIDDEN_FOR = 30_000; // a browser has six connections to a host for all its tabs: one that nobody sees gives its own back
 
 // listen({home, camera, observation, removed, gap}): each is called with the event's data. `gap`: load everything anew.
-export function listen(handlers) {
+// `back`: called when there is a connection, the first and each after one was lost.
+export function listen(handlers, { back } = {}) {
   let source = null;
   let lost = null;
   let again = null;
@@ -19,6 +20,7 @@ export function listen(handlers) {
     source = new EventSource(`${root}/api/v1/stream`);
     source.onopen = () => {
       tell(false);
+      back?.();
       if (missed) handlers.gap?.({});
       missed = false;
     };
@@ -51,10 +53,12 @@ export function listen(handlers) {
       clearTimeout(lost);
       lost = null;
       line.hidden = true;
+      document.body.classList.remove("unconnected");
     } else if (lost === null) {
       lost = setTimeout(() => {
         line.textContent = "The connection is lost; trying again …";
         line.hidden = false;
+        document.body.classList.add("unconnected");
       }, SAID_AFTER);
     }
   }

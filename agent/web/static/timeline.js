@@ -11,6 +11,7 @@ const AT_TOP = 200; // px: so near to the top one sees the new ones come
 const list = document.getElementById("seen");
 const more = document.getElementById("more");
 const news = document.getElementById("news");
+const whole = document.getElementById("delete-all"); // deletes all that is found
 const byId = (id) => list.querySelector(`[data-id="${CSS.escape(id)}"]`);
 const items = (within) => [...within.querySelectorAll(".seen")];
 
@@ -70,10 +71,7 @@ async function newer() {
   try {
     const first = await page(location.href);
     waiting = [...first.querySelectorAll(".hour")].filter((hour) => unknown(hour).length > 0);
-    for (const id of ["count", "day"]) {
-      const ours = document.getElementById(id);
-      if (ours !== document.activeElement) ours.replaceChildren(...first.getElementById(id).childNodes);
-    }
+    retell(first);
     if (scrollY < AT_TOP) show();
     else offer();
   } catch {
@@ -86,6 +84,20 @@ async function newer() {
   }
 }
 
+// What the page says of all that is found, as the server says it now.
+function retell(fresh) {
+  for (const id of ["found", "days"]) {
+    const ours = document.getElementById(id);
+    if (ours.contains(document.activeElement)) continue;
+    // Copies: a chosen option that leaves its own list for ours would leave another one chosen.
+    ours.replaceChildren(...[...fresh.getElementById(id).childNodes].map((node) => document.importNode(node, true)));
+  }
+  const [ours, theirs] = [document.getElementById("nothing"), fresh.getElementById("nothing")];
+  if (theirs && !ours) list.after(document.importNode(theirs, true));
+  if (!theirs && waiting.length === 0) ours?.remove();
+  whole.hidden = theirs !== null;
+}
+
 function offer() {
   const count = waiting.reduce((sum, hour) => sum + items(hour).length, 0);
   news.textContent = `${count} new`;
@@ -93,7 +105,7 @@ function offer() {
 }
 
 function show() {
-  document.getElementById("nothing")?.remove();
+  if (waiting.length) document.getElementById("nothing")?.remove();
   for (const hour of waiting.reverse()) {
     const known = list.querySelector(`[data-hour="${hour.dataset.hour}"]`);
     const fresh = items(hour).map(take);
@@ -120,8 +132,6 @@ function forget(item) {
   const hour = item.closest(".hour");
   item.remove();
   if (items(hour).length === 0) hour.remove();
-  const count = document.getElementById("count");
-  count.textContent = Math.max(0, Number(count.textContent) - 1);
 }
 
 list.addEventListener("click", async (event) => {
@@ -140,9 +150,10 @@ list.addEventListener("click", async (event) => {
   forget(item);
   (next?.querySelector(".delete") ?? document.getElementById("main")).focus();
   say("Deleted.");
+  page(location.href).then(retell, () => {}); // the connection is lost, and the line about it says so
 });
 
-document.getElementById("delete-all")?.addEventListener("click", async () => {
+whole.addEventListener("click", async () => {
   // Up to now: what is seen while one thinks about it is not meant.
   const query = new URLSearchParams(list.dataset.api);
   const now = new Date().toISOString();
@@ -156,13 +167,13 @@ document.getElementById("delete-all")?.addEventListener("click", async () => {
   }
   const words = `All that this view finds, with their pictures, also those further down. They can't be brought back.`;
   const done = await ask(`Delete ${said(count)}?`, words, () => api.send("DELETE", `/api/v1/observations?${query}`));
-  if (done) location.reload();
+  if (done) location.replace(location.pathname + location.search); // not reloaded: that would keep what stands in the fields
 });
 
 // Filters act at once
 
 const form = document.querySelector(".filters");
-for (const select of form.querySelectorAll("select")) select.addEventListener("change", () => form.requestSubmit());
+form.addEventListener("change", ({ target }) => target.matches("select") && form.requestSubmit());
 form.addEventListener("formdata", ({ formData }) => { // an address without what says nothing
   for (const [name, value] of [...formData]) if (value === "") formData.delete(name);
 });
@@ -175,4 +186,4 @@ menu.addEventListener("keydown", (event) => {
 });
 
 for (const item of items(list)) item.querySelector(".delete").hidden = false;
-for (const button of document.querySelectorAll("#delete-all")) button.hidden = false;
+whole.hidden = items(list).length === 0;

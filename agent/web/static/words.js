@@ -37,7 +37,7 @@ const ERRORS = {
 };
 
 export function stateOf(camera, paused) {
-  if (!camera.enabled) return ["off", "Switched off"];
+  if (!camera.enabled) return ["off", paused ? "Switched off" : "Switched off; looks only when asked"];
   if (paused) return ["paused", "Paused"];
   if (!camera.online) {
     const said = camera.state !== "live" || camera.failing;

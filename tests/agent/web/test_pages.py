@@ -15,10 +15,12 @@ import pytest
 
 from agent.errors import Failure, JournalUnavailable
 from agent.plugin import Answer
-from agent.values import CameraState
+from agent.values import CameraState, Latency
 from agent.web.assets import read_assets
 from agent.web.rendering import shelf
+from tests.fakes.figured import lived_in
 from tests.fakes.furnished import Furnished, drawn_scenes, furnished
+from tests.fakes.observations import observation
 from tests.fakes.website import Website, website
 
 HTML = {"Accept": "text/html,application/xhtml+xml", "Accept-Encoding": "identity"}
@@ -356,3 +358,27 @@ async def test_a_failed_look_says_why_and_has_no_caption(home: Furnished):
     words = told(await get(home.site, f"/observations/{failed.id}"))
     assert "Not reached. It is the cable." in words
     assert "There is no picture of this look." in words
+
+
+async def test_a_pace_is_told_only_where_there_was_time_to_measure_it(home: Furnished):
+    for generate, pace in ((1, False), (49, False), (50, True)):
+        late = Latency(capture=0, queue=0, encode=0, image=0, generate=generate, other=0, total=generate)
+        seen = await home.site.journal.record(observation(tokens=10).model_copy(update={"latency_ms": late}), None)
+        words = told(await get(home.site, f"/observations/{seen.id}"))
+        assert "Tokens 10" in words
+        assert ("(200.0 a second)" in words, "a second" in words) == (pace, pace)
+
+
+async def test_what_is_drawn_of_a_young_camscribe_is_since_its_start(tmp_path: Path):
+    """Its first sample is a step late here."""
+    for minutes, window, full in ((1, "hour", 1.0), (10, "hour", 0.9), (1, "day", 1.0), (200, "day", 0.9)):
+        figures = lived_in(minutes=minutes, asleep=range(0))
+        async with website(tmp_path / f"{minutes}-{window}", figures=figures) as site:
+            page = await get(site, f"/performance?window={window}")
+        columns = int(re.findall(r'viewBox="0 0 (\d+) 100"', page)[0])
+        gaps = sum(int(width) for width in re.findall(r'<rect class="gap" [^>]*width="(\d+)"', page)) / 3
+        assert gaps <= 1 + (1 - full) * columns, f"{gaps} of {columns} columns of the {window}"
+        assert "Since the start at" in page
+        times = re.findall(r'<th scope="row">([\d:]+)', page)
+        assert len(times) <= 3 * 12
+        assert len(set(times)) == len(times) / 3, "two rows of a table are called alike"
