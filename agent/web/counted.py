@@ -47,6 +47,11 @@ COUNTERS = {
         "Pictures as the model got them that the journal could not take.", ("camera", "reason")
     ),
     "visits_refused_total": Counted("Pictures brought along that were refused, as too many were under way."),
+    "web_connections_cut_total": Counted(
+        "Connections to the pages that were ended: too many (full), no whole request in time (late), or a client that "
+        "took nothing of its answer (stalled).",
+        ("reason",),
+    ),
     "web_logins_total": Counted("Logins to the pages: right, wrong, or tried too often.", ("outcome",)),
     "web_refused_total": Counted("Requests to the pages and the API that were refused.", ("reason",)),
 }

@@ -36,6 +36,7 @@ class Web:
             host=settings.host,
             clock=services.clock,
             tls=Tls.of(settings),
+            counters=services.counters,
             known=lambda peer: is_loopback(peer) or arrivals.trusts(peer),
         )
         self._servers = [serve(site, port=settings.port, ending=self._stream.end)]

@@ -17,7 +17,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from agent.clock import Clock
-from agent.status import Outage
+from agent.status import Counters, Outage
 from agent.web.tls import Tls
 
 AGAIN_AFTER = 10.0
@@ -88,11 +88,15 @@ class _InTime(H11Protocol):
         """See WebServer."""
         return True
 
+    @staticmethod
+    def cut(_reason: str) -> None:
+        """Told of each connection that is ended."""
+
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]
         super().connection_made(transport)
         peer = self.client[0] if self.client else ""
         if not _DOORS.enter(peer, known=self.known(peer)):
-            transport.abort()
+            self._cut("full")
             return
         self._entered = peer
         self._watch()
@@ -112,7 +116,7 @@ class _InTime(H11Protocol):
 
     def pause_writing(self) -> None:
         super().pause_writing()
-        self._stalled = asyncio.get_running_loop().call_later(STALLED_AFTER, self.transport.abort)
+        self._stalled = asyncio.get_running_loop().call_later(STALLED_AFTER, self._cut, "stalled")
 
     def resume_writing(self) -> None:
         if self._stalled:
@@ -129,7 +133,11 @@ class _InTime(H11Protocol):
             self._late.cancel()
         if waits_for:
             within = BODY_WITHIN if asked else IDLE
-            self._late = asyncio.get_running_loop().call_later(within, self.transport.abort)
+            self._late = asyncio.get_running_loop().call_later(within, self._cut, "late")
+
+    def _cut(self, reason: str) -> None:
+        self.cut(reason)
+        self.transport.abort()
 
 
 class WebServer:
@@ -144,6 +152,7 @@ class WebServer:
         *,
         tls: Tls | None = None,
         what: str = "The web pages",
+        counters: Counters | None = None,
         known: Callable[[str], bool] = lambda _peer: True,
         ending: Callable[[], None] = lambda: None,
     ) -> None:
@@ -155,6 +164,7 @@ class WebServer:
         self._clock = clock
         self._tls = tls
         self.what = what
+        self._counters = counters or Counters()
         self._known = known
         self._ending = ending
         self._outage = Outage(what, log, clock, level=logging.ERROR)
@@ -194,7 +204,7 @@ class WebServer:
             self._app,
             lifespan="off",
             ws="none",
-            http=type("_Known", (_InTime,), {"known": staticmethod(self._known)}),
+            http=type("_Known", (_InTime,), {"known": staticmethod(self._known), "cut": staticmethod(self._cut)}),
             log_config=None,
             access_log=False,
             proxy_headers=False,  # the Guard's business
@@ -222,6 +232,9 @@ class WebServer:
             else:
                 self._outage.ends()
                 return sockets
+
+    def _cut(self, reason: str) -> None:
+        self._counters.add("web_connections_cut_total", reason=reason)
 
     def _address(self, listening: socket.socket) -> str:
         host, port = listening.getsockname()[:2]

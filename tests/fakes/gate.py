@@ -25,6 +25,7 @@ from agent.web.access.passwords import hashed
 from agent.web.access.store import Store
 from agent.web.problems import Bugs, handle_problems
 from agent.web.server import WebServer
+from agent.web.tls import Tls
 from tests.fakes.clock import FakeClock
 from tests.fakes.waiting import eventually
 
@@ -209,7 +210,7 @@ async def gate(
     await access.open()
     found = Gate(access, counters, clock, store, token)
     app = access.guard(Bugs(tiny_app(access, found.streams), counters))
-    more = {"certificate": tls.certificate, "key": tls.key} if tls else {}
+    more = {"tls": Tls(tls.certificate, tls.key)} if tls else {}
     server = WebServer(app, "127.0.0.1", 0, FakeClock(), **more)
     tasks = [asyncio.create_task(server.run()), asyncio.create_task(access.watch())]
     try:

@@ -98,7 +98,7 @@ async def website(
         await access.open()
         stream = Stream(made.journal, house, made.counters)
         site = await asyncio.to_thread(make_site, services, access, stream)
-        server = WebServer(site, settings.host, settings.port, made.clock, ending=stream.end)
+        server = WebServer(site, settings.host, settings.port, made.clock, counters=made.counters, ending=stream.end)
         tasks = [asyncio.create_task(part()) for part in (server.run, stream.run)]
         tasks += [asyncio.create_task(camera.run()) for camera in house.cameras.values()]
         website = Website(made, house, stream, server, services.figures)
