@@ -14,6 +14,7 @@ import pytest
 from starlette.responses import PlainTextResponse
 
 from agent.errors import Misconfigured
+from agent.status import Counters
 from agent.web.server import AGAIN_AFTER, WebServer
 from agent.web.tls import LOOKED_EVERY, Tls
 from tests.fakes.certificates import Authority, Pair
@@ -144,13 +145,15 @@ async def test_a_body_that_does_not_come_is_not_waited_for(monkeypatch: pytest.M
         while (await receive())["type"] != "http.disconnect":
             pass
 
-    server = WebServer(app, "127.0.0.1", 0, FakeClock())
+    counters = Counters()
+    server = WebServer(app, "127.0.0.1", 0, FakeClock(), counters=counters)
     async with running(server):
         reader, writer = await connected(server)
         writer.write(b"POST / HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nu")
         async with asyncio.timeout(10):
             assert await closed(reader)
         writer.close()
+    assert counters.snapshot() == {'web_connections_cut_total{reason="late"}': 1}
 
 
 async def test_who_takes_nothing_of_an_answer_is_cut_off(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -165,13 +168,15 @@ async def test_who_takes_nothing_of_an_answer_is_cut_off(monkeypatch: pytest.Mon
             pass
         gone.set()
 
-    server = WebServer(app, "127.0.0.1", 0, FakeClock())
+    counters = Counters()
+    server = WebServer(app, "127.0.0.1", 0, FakeClock(), counters=counters)
     async with running(server):
         _, writer = await connected(server)
         writer.write(b"GET / HTTP/1.1\r\nHost: x\r\n\r\n")
         writer.transport.pause_reading()
         await asyncio.wait_for(gone.wait(), 20)
         writer.close()
+    assert counters.snapshot() == {'web_connections_cut_total{reason="stalled"}': 1}
 
 
 @pytest.mark.parametrize("known", [True, False])
