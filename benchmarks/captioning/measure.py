@@ -42,13 +42,18 @@ Tick = Callable[[str], None]
 
 def steps(pairs: int, rivals: Sequence[Rival], binaries: int) -> int:
     """How often ``Tick`` is called in a run."""
-    looks = pairs * (len(rivals) + sum(rival.both_ways for rival in rivals))
+    looks = pairs * len(rivals) + sum(rival.both_ways for rival in rivals) * (2 * both_ways(pairs) - pairs)
     return len(rivals) + looks + 6 * rounds(pairs) + 1 + binaries * plan.SCENES
 
 
 def rounds(pairs: int) -> int:
     """Of questions."""
     return min(pairs, plan.QUESTION_ROUNDS)
+
+
+def both_ways(pairs: int) -> int:
+    """How often a rival is asked with camscribe and without."""
+    return max(pairs, plan.BOTH_WAYS)
 
 
 @asynccontextmanager
@@ -136,6 +141,10 @@ class Race:
             turn = number % len(self._rivals)
             for rival in (*self._rivals[turn:], *self._rivals[:turn]):
                 await self._one(rival, number, shown)
+        for number in range(len(shown), both_ways(len(shown))):
+            for rival in self._rivals:
+                if rival.both_ways:
+                    await self._one(rival, number, shown)
         for name, made in self.made.items():
             engine = made.memory.engine
             self._results.rivals[name].megabytes = engine / 1e6 if engine else None
@@ -143,13 +152,16 @@ class Race:
             self._results.rivals[PLAN].megabytes = psutil.Process(self._plan.pid).memory_info().rss / 1e6
 
     async def _one(self, rival: Rival, number: int, shown: Sequence[Pixels]) -> None:
-        """The bare engine gets the frame that camscribe's way has next or had two before: never one twice in a row."""
+        """With camscribe and without it right after each other, in turns first: a machine that others use slows both.
+
+        The bare engine gets the frame that comes next: one that it has just had it would answer from its cache.
+        """
         ways = [(self._look, number)]
         if rival.both_ways:
-            ways.append((self._bare, (number + 1) % len(shown)))
+            ways.append((self._bare, number + 1))
         for way, frame in ways if number % 2 == 0 else reversed(ways):
             self._tick(f"frame {number + 1}: {rival.title}")
-            await way(rival, frame, shown[frame])
+            await way(rival, number, shown[frame % len(shown)])
 
     async def _look(self, rival: Rival, number: int, pixels: Pixels) -> None:
         times = self._results.rivals[rival.name]

@@ -17,6 +17,8 @@ from plugins.sources.demo.scenes import caption, draw, random_scene
 from tiny_model.gguf_copy import copy_with
 
 PAIRS = 10
+BOTH_WAYS = 12
+"""Times at least that an engine is asked with camscribe and without: a share of 3 % wants more than a few frames."""
 TOKENS = 20
 FRAME = (1920, 1080)
 PROMPT = "Describe the image."

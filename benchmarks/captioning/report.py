@@ -104,7 +104,7 @@ def facts(results: Results) -> list[str]:
 def _overhead(times: Times) -> str:
     both = [(ms, times.bare_ms[number]) for number, ms in times.ms.items() if number in times.bare_ms]
     added = median(ms - bare for ms, bare in both)
-    return f"{times.title}: camscribe adds {added:.0f} ms at p50 over the bare engine, {len(both)} frames both ways"
+    return f"{times.title}: camscribe adds {added:.0f} ms at p50 over the bare engine, {len(both)} looks both ways"
 
 
 def _span(tokens: Sequence[int]) -> str:
