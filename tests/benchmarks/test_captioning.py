@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -148,12 +149,41 @@ async def test_questions_are_asked_with_as_many_tokens_as_said(monkeypatch):
 
     monkeypatch.setattr(measure, "_asked", ask)
     results, heard = Results(), []
-    await measure.big_questions(None, iter(range(8)), results, heard.append, 2)
+    await measure.big_questions(
+        None, iter(range(8)), results, heard.append, 2, (plan.ANSWER_TOKENS, plan.LONG_ANSWER_TOKENS)
+    )
     assert [told[1] for told in asked] == [1, 5, 5, 1] * 2
     assert [told[2] for told in asked] == [{plan.ANSWER_TOKENS}] * 4 + [{plan.LONG_ANSWER_TOKENS}] * 4
     assert [told[0] for told in asked] == [*range(8)]
     assert len(heard) == 8
     assert results.questions[BIG].ratio == results.long_questions[BIG].ratio == 5
+
+
+@pytest.mark.parametrize(("frames", "times"), [(2, 12), (3, 12), (20, 20)])
+async def test_with_and_without_camscribe_come_in_turns_and_no_engine_sees_a_frame_twice_in_a_row(
+    monkeypatch, frames, times
+):
+    asked = []
+
+    async def ask(way, rival, number, pixels):
+        asked.append((rival.name, way, number, pixels))
+
+    monkeypatch.setattr(measure.Race, "_look", lambda _race, *told: ask("with", *told))
+    monkeypatch.setattr(measure.Race, "_bare", lambda _race, *told: ask("without", *told))
+    rivals, ticks = plan.rivals(Path("weights"), Path("llama-server"), None), []
+    await measure.Race(rivals, Results(), ticks.append).run([*range(frames)])
+    both = [(way, number, pixels) for name, way, number, pixels in asked if name == "fast"]
+    assert [number for _way, number, _pixels in both] == [number for number in range(times) for _ in range(2)]
+    assert [way for way, *_ in both[:6]] == ["with", "without", "without", "with", "with", "without"]
+    assert all(one[2] != next_one[2] for one, next_one in pairwise(both))
+    assert [number for name, _way, number, _pixels in asked if name == "plan"] == [*range(frames)]
+    assert len(ticks) == measure.steps(frames, rivals, 0, 0) - len(rivals) - 2 * measure.rounds(frames) - 1
+
+
+def test_what_is_promised_wants_fewer_rows(tmp_path):
+    args = arguments(["--promised", "--llama-server", __file__, "--torch", str(tmp_path / "none")])
+    promised = [rival.name for rival in plan.rivals(tmp_path, tmp_path, args.torch) if rival.promised]
+    assert promised == ["plan", "same", "fast"]
 
 
 def test_report_has_every_row_and_says_what_disturbed_it(results):
@@ -273,6 +303,7 @@ def test_wrong_use_says_what_is_missing(tmp_path, capsys):
         (["--pairs", "1"], "at least two pairs"),
         (["--llama-server", str(tmp_path / "x"), "--no-transformers"], "make llama-server"),
         (["--llama-server", __file__, "--torch", str(tmp_path / "python")], "--no-transformers"),
+        (["--llama-server", __file__, "--promised", "--markdown", "page.md"], "too little for --markdown"),
     ):
         with pytest.raises(SystemExit) as ended:
             arguments(words)
