@@ -6,9 +6,23 @@ from collections.abc import AsyncIterator
 
 import pytest
 import pytest_asyncio
+from xdist.scheduler import LoadScopeScheduling
 
 from tests.fakes.broker import Broker, mosquitto
 from tests.fakes.home_assistant import VERSIONS, HomeAssistant, Version
+
+
+class ByModuleAndVersion(LoadScopeScheduling):
+    """Which tests a worker takes at once: those that share one Home Assistant."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        where, _, parameters = nodeid.partition("[")
+        version = next((name for name in VERSIONS if parameters.startswith(name)), "neither")
+        return f"{where.partition('::')[0]} {version}"
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: object) -> LoadScopeScheduling | None:
+    return ByModuleAndVersion(config, log) if config.getoption("dist") == "loadscope" else None
 
 
 @pytest.fixture(scope="module", params=VERSIONS)
