@@ -95,7 +95,7 @@ LLAMA      := $(VENV)/llama
 LLAMA_JOBS ?= $(shell getconf _NPROCESSORS_ONLN)
 LLAMA_ARGS := -DLLAMA_BUILD_TESTS=OFF -DLLAMA_BUILD_EXAMPLES=OFF -DLLAMA_BUILD_APP=OFF -DBUILD_SHARED_LIBS=OFF \
   -DLLAMA_USE_PREBUILT_UI=OFF -DLLAMA_OPENSSL=OFF \
-  '-DCMAKE_PROJECT_llama.cpp_INCLUDE=$(CURDIR)/tests/fakes/engine/only_the_server.cmake'
+  '-DCMAKE_PROJECT_llama.cpp_INCLUDE=$(CURDIR)/tests/fakes/engine/llama_server.cmake'
 
 llama-server: $(VENV)/llama.stamp
 

@@ -60,7 +60,7 @@ class Engine:
         self._news = asyncio.Event()
         self._wanted = asyncio.Event()
         self._failed_starts = 0
-        self._blames_files = False
+        self._ended_by: Kind | None = None
         self._told_progress = 0.0
         self._sleepy = False
         """It falls asleep, sleeps or wakes: whoever wants it has it back in a moment."""
@@ -180,7 +180,12 @@ class Engine:
     @property
     def doubts_files(self) -> bool:
         """It failed to start twice in a row, and a file of its model may be why."""
-        return self._failed_starts >= self.DOUBTFUL and self._blames_files
+        return self._failed_starts >= self.DOUBTFUL and self._ended_by is not None and self._ended_by.blames_files
+
+    @property
+    def lacks_instruction(self) -> bool:
+        """The run before was stopped by an instruction that this processor does not have, or not as it was meant."""
+        return self._ended_by is Kind.INSTRUCTION
 
     def overran(self) -> None:
         """A caption took longer than it may."""
@@ -279,7 +284,7 @@ class Engine:
     async def _after(self, ending: Ending, stamp: object, *, was_ready: bool) -> None:
         """Say what happened, then wait before the next start."""
         self._sleepy = False
-        self._blames_files = ending.kind.blames_files
+        self._ended_by = ending.kind
         if not was_ready:
             self._failed_starts += 1
         pause = self._pauses.next()

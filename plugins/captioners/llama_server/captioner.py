@@ -51,6 +51,8 @@ class LlamaServer(Captioner[LlamaServerConfig]):
         """It was given a copy of one of its model's files."""
         self._copies = config.copies
         """The model's files may be served as copies."""
+        self._plain: binary.Found | None = None
+        """The engine that is to do without code for particular processors."""
         pace = pace or dataclasses.replace(
             Pace(), start_timeout=config.start_timeout, sleep_after=config.sleep_when_idle
         )
@@ -169,13 +171,27 @@ class LlamaServer(Captioner[LlamaServerConfig]):
         self._mind(engine, config)
         return Launch(
             name=str(engine),
-            command=command.command(engine, config, fit.files, place),
+            command=command.command(engine, config, fit.files, place, plain=self._is_plain(engine)),
             env={**command.environment(config), **engine.libraries},
             endpoint=place,
             key=config.api_key.get_secret_value() if config.api_key else None,
             about=await asyncio.to_thread(describe.set_up, engine, fit),
             lead=once.LEAD if fit.once else "",
         )
+
+    def _is_plain(self, engine: binary.Found) -> bool:
+        """Once it was stopped by an illegal instruction: llama.cpp's code for some processors is at fault on them."""
+        can = isinstance(engine, binary.Installed) and command.PLAIN in engine.flags
+        if can and self.engine.lacks_instruction and engine != self._plain:
+            self._plain = engine
+            self.log.info(
+                "trying %s with %s, without its code for particular processors (extra_args: [%s] would spare it the "
+                "start that failed)",
+                engine,
+                command.PLAIN,
+                command.PLAIN,
+            )
+        return engine == self._plain
 
     async def _fit(self, engine: binary.Found, files: Files) -> Fitted:
         """Without the copies for good where they may be why it does not start."""

@@ -17,9 +17,17 @@ from plugins.captioners.llama_server.presets import Files
 FEW_CORES = 4
 
 
-def command(engine: Installed | Wheel, config: LlamaServerConfig, files: Files, endpoint: Endpoint) -> list[str]:
+PLAIN = "--no-repack"
+"""Keeps the weights as the file has them, so that none of the code is used that wants them laid out for one kind of
+processor: AMX and the like."""
+
+
+def command(
+    engine: Installed | Wheel, config: LlamaServerConfig, files: Files, endpoint: Endpoint, *, plain: bool = False
+) -> list[str]:
+    """``plain``: without code for particular processors, where the engine can be told so."""
     if isinstance(engine, Installed):
-        return _llama_server(engine, config, files, endpoint)
+        return [*_llama_server(engine, config, files, endpoint), *([PLAIN] if plain else []), *config.extra_args]
     return _wheel(config, files, endpoint)
 
 
@@ -81,7 +89,7 @@ def _llama_server(engine: Installed, config: LlamaServerConfig, files: Files, en
     for option in optional:
         if option[0] in engine.flags:
             words += option
-    return [*words, *config.extra_args]
+    return words
 
 
 def _wheel(config: LlamaServerConfig, files: Files, endpoint: Endpoint) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import socket
 import time
 from collections.abc import Callable
@@ -73,6 +74,30 @@ async def test_engine_that_dies_at_its_start(
         assert caught.value.kind is Failure.ENGINE
         await asyncio.to_thread(mended.touch)
         await describes(engine)
+
+
+async def test_code_for_a_processor_that_is_at_fault_is_done_without(
+    llama: RealEngine,
+    running: Running,
+    describes: Describes,
+    short: Path,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+):
+    """As llama.cpp's code for AMX is, built by GCC 12: no caption is lost for it, and no more than one start."""
+    caplog.set_level(logging.INFO)
+    starts = tmp_path / "starts"
+    script = f'echo "$*" >> {starts}\ncase "$*" in *--no-repack*) ;; *) kill -ILL $$ ;; esac'
+    async with nothing_left(short), running(**llama.behind(script, tmp_path / "bin")) as engine:
+        await describes(engine)
+        killed = engine.engine.pid
+        psutil.Process(killed).kill()
+        await until(lambda: engine.engine.pid not in {None, killed})
+        await describes(engine, scenes=3)
+    told = (await asyncio.to_thread(starts.read_text)).splitlines()
+    assert ["--no-repack" in words for words in told] == [False, True, True]
+    assert caplog.text.count("without its code for particular processors") == 1
+    assert "illegal instruction" in caplog.text
 
 
 @pytest.mark.parametrize(("kilobytes", "layers"), [(120_000, 0), (300_000, 0), (450_000, 400)])
