@@ -38,7 +38,6 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="make bench-full", description=__doc__)
     parser.add_argument("--pairs", type=int, default=plan.PAIRS, metavar="N", help="frames (10)")
     parser.add_argument("--no-transformers", action="store_true", help="leave out Transformers, which needs PyTorch")
-    parser.add_argument("--promised", action="store_true", help="leave out whatever nothing is promised of")
     parser.add_argument("--torch", type=Path, default=plan.TORCH, metavar="PYTHON", help="the Python that has PyTorch")
     parser.add_argument("--llama-server", type=Path, default=llama_server(), help="the real one (make llama-server)")
     parser.add_argument(
@@ -58,23 +57,16 @@ def arguments(words: Sequence[str]) -> argparse.Namespace:
         parser.error("at least two pairs: an engine that is asked about the same picture again answers from its cache")
     if args.llama_server is None or not args.llama_server.is_file():
         parser.error("the plan's command line is a llama-server's, and there is none here: make llama-server")
-    if args.no_transformers or args.promised:
-        args.torch = None
-    elif not args.torch.is_file():
+    if not args.no_transformers and not args.torch.is_file():
         parser.error(f"there is no {args.torch}: make bench-full sets it up; or say --no-transformers")
-    if args.promised and args.markdown:
-        parser.error("--promised measures too little for --markdown")
     return args
 
 
 async def run(args: argparse.Namespace, progress: Progress) -> Results:
-    rivals = plan.rivals(args.weights, args.llama_server, args.torch)
-    if args.promised:
-        rivals = [rival for rival in rivals if rival.promised]
+    rivals = plan.rivals(args.weights, args.llama_server, None if args.no_transformers else args.torch)
     results = Results()
     engines = (args.llama_server, None)
-    answers = (plan.ANSWER_TOKENS,) if args.promised else (plan.ANSWER_TOKENS, plan.LONG_ANSWER_TOKENS)
-    task = progress.add_task("random weights", total=measure.steps(args.pairs, rivals, len(engines), len(answers)))
+    task = progress.add_task("random weights", total=measure.steps(args.pairs, rivals, len(engines)))
 
     def tick(what: str) -> None:
         progress.update(task, description=what, advance=1)
@@ -91,7 +83,7 @@ async def run(args: argparse.Namespace, progress: Progress) -> Results:
             await race.run(shown[:-1])
         # The warm-up's frame first: the race may have ended with any of the others.
         frames = cycle([shown[-1], *shown[:-1]])
-        await measure.big_questions(race.made["fast"], frames, results, tick, args.pairs, answers)
+        await measure.big_questions(race.made["fast"], frames, results, tick, args.pairs)
     return results
 
 

@@ -40,10 +40,10 @@ Tick = Callable[[str], None]
 """Hears what comes next, once for each step."""
 
 
-def steps(pairs: int, rivals: Sequence[Rival], binaries: int, answers: int) -> int:
-    """How often ``Tick`` is called in a run. ``answers``: lengths of answers that the large model is asked for."""
+def steps(pairs: int, rivals: Sequence[Rival], binaries: int) -> int:
+    """How often ``Tick`` is called in a run."""
     looks = pairs * len(rivals) + sum(rival.both_ways for rival in rivals) * (2 * both_ways(pairs) - pairs)
-    return len(rivals) + looks + 2 * (1 + answers) * rounds(pairs) + 1 + binaries * plan.SCENES
+    return len(rivals) + looks + 6 * rounds(pairs) + 1 + binaries * plan.SCENES
 
 
 def rounds(pairs: int) -> int:
@@ -203,14 +203,15 @@ async def questions(made: Pipeline, shown: Iterator[Pixels], told: Questions, ti
             times.append(await _asked(made, next(shown), asked))
 
 
-async def big_questions(
-    made: Pipeline, shown: Iterator[Pixels], results: Results, tick: Tick, pairs: int, answers: Sequence[int]
-) -> None:
-    """On a model of SmolVLM-500M's size. ``answers``: their tokens at most; something is promised of the short ones."""
-    for tokens in answers:
-        short = tokens == plan.ANSWER_TOKENS
-        told = (results.questions if short else results.long_questions)[BIG] = Questions(tokens)
-        async with quiet(results, f"questions {BIG}" if short else f"long answers {BIG}"):
+async def big_questions(made: Pipeline, shown: Iterator[Pixels], results: Results, tick: Tick, pairs: int) -> None:
+    """On a model of SmolVLM-500M's size: with answers as short as promised, then with a sentence each."""
+    for kind, tokens in (
+        (results.questions, plan.ANSWER_TOKENS),
+        (results.long_questions, plan.LONG_ANSWER_TOKENS),
+    ):
+        told = kind[BIG] = Questions(tokens)
+        part = f"questions {BIG}" if kind is results.questions else f"long answers {BIG}"
+        async with quiet(results, part):
             await questions(made, shown, told, tick, pairs)
 
 

@@ -59,8 +59,6 @@ class Rival:
     options: Mapping[str, Any] = field(default_factory=dict)
     both_ways: bool = False
     """Asked without camscribe as well."""
-    promised: bool = False
-    """Something is promised of it."""
 
 
 def rivals(folder: Path, llama_server: Path, torch: Path | None) -> list[Rival]:
@@ -71,15 +69,10 @@ def rivals(folder: Path, llama_server: Path, torch: Path | None) -> list[Rival]:
     same, fast = {"mmproj_type": "as_is"}, {"mmproj_type": "auto"}
     once, twice = "512x512, 1 tile", "512x512, 1 tile and overview"
     told = [
-        Rival(
-            PLAN,
-            "the plan's command line, llama-server",
-            "1920x1080 JPEG as it is, 12 tiles and overview",
-            promised=True,
-        ),
+        Rival(PLAN, "the plan's command line, llama-server", "1920x1080 JPEG as it is, 12 tiles and overview"),
         Rival("untouched", "camscribe, llama-server, no copies of the files", twice, real | {"copies": False}),
-        Rival("same", "camscribe, llama-server, same files", once, real | same, promised=True),
-        Rival("fast", "camscribe, llama-server, fast mmproj", once, real | fast, both_ways=True, promised=True),
+        Rival("same", "camscribe, llama-server, same files", once, real | same),
+        Rival("fast", "camscribe, llama-server, fast mmproj", once, real | fast, both_ways=True),
         Rival("wheel_same", "camscribe, engine in the wheel, same files", once, wheel | same),
         Rival("wheel_fast", "camscribe, engine in the wheel, fast mmproj", once, wheel | fast),
     ]

@@ -149,9 +149,7 @@ async def test_questions_are_asked_with_as_many_tokens_as_said(monkeypatch):
 
     monkeypatch.setattr(measure, "_asked", ask)
     results, heard = Results(), []
-    await measure.big_questions(
-        None, iter(range(8)), results, heard.append, 2, (plan.ANSWER_TOKENS, plan.LONG_ANSWER_TOKENS)
-    )
+    await measure.big_questions(None, iter(range(8)), results, heard.append, 2)
     assert [told[1] for told in asked] == [1, 5, 5, 1] * 2
     assert [told[2] for told in asked] == [{plan.ANSWER_TOKENS}] * 4 + [{plan.LONG_ANSWER_TOKENS}] * 4
     assert [told[0] for told in asked] == [*range(8)]
@@ -177,13 +175,7 @@ async def test_with_and_without_camscribe_come_in_turns_and_no_engine_sees_a_fra
     assert [way for way, *_ in both[:6]] == ["with", "without", "without", "with", "with", "without"]
     assert all(one[2] != next_one[2] for one, next_one in pairwise(both))
     assert [number for name, _way, number, _pixels in asked if name == "plan"] == [*range(frames)]
-    assert len(ticks) == measure.steps(frames, rivals, 0, 0) - len(rivals) - 2 * measure.rounds(frames) - 1
-
-
-def test_what_is_promised_wants_fewer_rows(tmp_path):
-    args = arguments(["--promised", "--llama-server", __file__, "--torch", str(tmp_path / "none")])
-    promised = [rival.name for rival in plan.rivals(tmp_path, tmp_path, args.torch) if rival.promised]
-    assert promised == ["plan", "same", "fast"]
+    assert len(ticks) == measure.steps(frames, rivals, 0) - len(rivals) - 6 * measure.rounds(frames) - 1
 
 
 def test_report_has_every_row_and_says_what_disturbed_it(results):
@@ -303,7 +295,6 @@ def test_wrong_use_says_what_is_missing(tmp_path, capsys):
         (["--pairs", "1"], "at least two pairs"),
         (["--llama-server", str(tmp_path / "x"), "--no-transformers"], "make llama-server"),
         (["--llama-server", __file__, "--torch", str(tmp_path / "python")], "--no-transformers"),
-        (["--llama-server", __file__, "--promised", "--markdown", "page.md"], "too little for --markdown"),
     ):
         with pytest.raises(SystemExit) as ended:
             arguments(words)
