@@ -128,6 +128,7 @@ async def test_thirty_cameras_live_leave_out_no_frame(full_house: Furnished, tab
     await settle(page, full_house.site.url)
     living, clock = Living(full_house), await MainThread.of(page)
     await living.during(1)  # every picture has been loaded once
+    await asyncio.sleep(1)  # the last of them are drawn
     for each in (empty, page):
         await each.evaluate(COUNT)
     await asyncio.sleep(2)
